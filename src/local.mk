@@ -1,0 +1,22 @@
+# src/main.c is the program; all other rooms are the library, so that tests link them too.
+
+bin_PROGRAMS += src/coordfs
+src_coordfs_SOURCES = src/main.c
+src_coordfs_LDADD = $(COORDFS_LIBS)
+
+noinst_LIBRARIES += src/libcoordfs.a
+src_libcoordfs_a_SOURCES =
+nodist_src_libcoordfs_a_SOURCES = src/proto/coordfs.pb-c.c src/proto/coordfs.pb-c.h
+
+# ---- generated from the .proto -------------------------------------------------------------------------------------
+
+EXTRA_DIST += src/proto/coordfs.proto
+BUILT_SOURCES += src/proto/coordfs.pb-c.h
+CLEANFILES += src/proto/coordfs.pb-c.c src/proto/coordfs.pb-c.h
+
+src/proto/coordfs.pb-c.c: src/proto/coordfs.proto
+	$(AM_V_GEN)$(MKDIR_P) src/proto && \
+	$(PROTOC_C) --proto_path=$(top_srcdir)/src/proto --c_out=src/proto $(top_srcdir)/src/proto/coordfs.proto
+
+src/proto/coordfs.pb-c.h: src/proto/coordfs.pb-c.c
+	@test -f $@ && touch $@ || { rm -f src/proto/coordfs.pb-c.c; $(MAKE) $(AM_MAKEFLAGS) src/proto/coordfs.pb-c.c; }
