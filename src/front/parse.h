@@ -1,0 +1,52 @@
+/* Room: front. What users write, parsed: whole lines, strictly. Pure functions over bytes of any content and
+ * length; the fuzzers' and unit tests' first target. A refusal says why in plain words. */
+#ifndef COORDFS_FRONT_PARSE_H
+#define COORDFS_FRONT_PARSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "machine/machine.h"
+
+#define PARSE_ERROR_BYTES 200
+
+/* One line after another out of a write: *line without its newline; a last line without newline is whole.
+ * Returns false at the end. NUL bytes are ordinary (and then refused by each parser). */
+bool parse_next_line(struct bytes *rest, struct bytes *line);
+
+/* Decimal, optional leading zeros, no sign, no blanks. ERR_INVALID; ERR_RANGE beyond 64 bits. */
+int parse_u64(struct bytes text, uint64_t *out);
+/* Decimal with optional '-'. */
+int parse_s64(struct bytes text, int64_t *out);
+
+/* A write to a counter: `10`, `=-10`, `+1`, `-3`, `cas 9 10`, each with an optional ` id=TEXT`. Fills
+ * requests (LIMIT_REQUEST_LINES at most) whose id points into `input`. Note: `-3` adds -3; to set a negative
+ * value write `=-10`. Errors: ERR_INVALID, ERR_RANGE, ERR_TOO_BIG with why (PARSE_ERROR_BYTES). An input of 0
+ * bytes gives 0 requests. */
+int parse_counter(struct bytes input, Coordfs__CounterRequest **requests, size_t *count, char *why);
+void parse_counter_free(Coordfs__CounterRequest *requests);
+
+/* A write to a fence: the token; of several lines each is applied, the reply is the last. */
+int parse_fence(struct bytes input, uint64_t *tokens, size_t capacity, size_t *count, char *why);
+
+/* A line of `.info`: `key=value` or a command (`break 41`). Pointers into line. */
+struct info_request {
+	struct bytes key, value; /* key=value */
+	bool is_break;
+	uint64_t token;
+};
+int parse_info(struct bytes line, struct info_request *out, char *why);
+
+/* A line of a transaction's ctl: commit, rollback, require locks/PATH TOKEN. */
+struct ctl_request {
+	enum { CTL_COMMIT, CTL_ROLLBACK, CTL_REQUIRE } verb;
+	struct bytes path;
+	uint64_t token;
+};
+int parse_ctl(struct bytes line, struct ctl_request *out, char *why);
+
+/* NAME@REVISION of files/.cas: name without it, and the number. ERR_INVALID when there is none. */
+int parse_at_revision(struct bytes text, struct bytes *name, uint64_t *revision);
+
+#endif
