@@ -5,7 +5,16 @@ src_coordfs_SOURCES = src/main.c
 src_coordfs_LDADD = $(COORDFS_LIBS)
 
 noinst_LIBRARIES += src/libcoordfs.a
-src_libcoordfs_a_SOURCES =
+src_libcoordfs_a_SOURCES = \
+	src/base/error.c src/base/error.h \
+	src/base/limits.h \
+	src/front/front.h \
+	src/front/parse.h \
+	src/front/text.h \
+	src/machine/machine.h \
+	src/machine/port.h \
+	src/machine/transaction.h \
+	src/replica/replica.h
 nodist_src_libcoordfs_a_SOURCES = src/proto/coordfs.pb-c.c src/proto/coordfs.pb-c.h
 
 # ---- generated from the .proto -------------------------------------------------------------------------------------

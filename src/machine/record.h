@@ -1,0 +1,34 @@
+/* Room: machine. Keys and records: every value in the store is one packed protobuf message, but for chunks of
+ * file content. Key: a letter, then fixed big-endian numbers, then (last) a name:
+ *   i inode            Inode          e parent name        Dirent      p parent page     DirPage
+ *   d inode chunk      bytes          x inode              Xattrs      k inode id        Remembered
+ *   S session          Session        R session sequence   Reply       b session number  Binding
+ *   l number           Lock           o name\0member       Outcome     O name            member (bytes)
+ *   K number           Expiry */
+#ifndef COORDFS_MACHINE_RECORD_H
+#define COORDFS_MACHINE_RECORD_H
+
+#include "machine/machine.h"
+
+struct key {
+	uint8_t data[1 + 16 + 600];
+	size_t size;
+};
+
+struct key key1(char letter, uint64_t a);
+struct key key2(char letter, uint64_t a, uint64_t b);
+struct key key_name(char letter, uint64_t a, struct bytes name); /* name: at most 512 bytes, else cut */
+static inline struct bytes key_bytes(const struct key *k)
+{
+	return (struct bytes){k->data, k->size};
+}
+/* The numbers back out of a key of the given letter's form. */
+uint64_t key_number(struct bytes key, unsigned which);
+
+/* 1 found: *out is the message, free it with record_free; 0 absent: *out NULL; negative: ERR_CORRUPT (bytes that
+ * are no such message), ERR_NO_MEMORY. */
+int record_get(struct store *s, const struct key *k, const ProtobufCMessageDescriptor *type, void *out);
+int record_put(struct store *s, const struct key *k, const void *message);
+void record_free(void *message); /* NULL is fine */
+
+#endif
