@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "base/error.h"
 #include "base/limits.h"
@@ -92,10 +91,9 @@ struct machine_observer {
 
 struct machine;
 
-/* A machine over an empty store (borrowed, must outlive it): the genesis state, with the top directories
- * owned by owner_uid:owner_gid, mode 1777. Errors: ERR_NO_MEMORY, ERR_NO_SPACE, then *out is NULL. */
-int machine_new(struct store *base, const struct machine_observer *observer, uint32_t owner_uid,
-		uint32_t owner_gid, struct machine **out);
+/* A machine over an empty store (borrowed, must outlive it). The first SessionOpen makes the top directories
+ * (its owner's, mode 1777): before it there is nothing, not even a root. ERR_NO_MEMORY: *out is NULL. */
+int machine_new(struct store *base, const struct machine_observer *observer, struct machine **out);
 void machine_free(struct machine *m);
 
 /* Apply the committed entry at index. entry: packed Entry, borrowed. reply is always filled in; for a
@@ -194,13 +192,7 @@ bool machine_session_alive(struct machine *m, uint64_t session);
  * ERR_NOT_FOUND; free with coordfs__outcome__free_unpacked(out, NULL). */
 int machine_outcome(struct machine *m, const char *name, const char *member, Coordfs__Outcome **out);
 
-/* ---- transactions, on the member that began them (transaction.h) ---- */
-
-/* ---- images ---- */
-
-/* Every record, once, as key and value, for an image; the Meta record first. `each` returning non-zero
- * ends it and is returned. (The base store's own traversal is in store/; this adds what the machine
- * keeps beside it: nothing but Meta today.) */
+/* ---- images: every record of the base store, and the Meta of that moment ---- */
 
 /* Load: machine_load_begin on a machine over an EMPTY store (no genesis), a machine_load for each record
  * of the image in any order (it also puts the record into the store), then machine_load_end, which
