@@ -38,4 +38,10 @@ SYSTEM_TESTS = \
 	tests/system/version.sh
 
 TESTS += $(SYSTEM_TESTS)
-EXTRA_DIST += $(SYSTEM_TESTS)
+EXTRA_DIST += $(SYSTEM_TESTS) tests/system/lib.sh
+
+# system calls for the shell
+check_PROGRAMS += tests/system/op
+tests_system_op_SOURCES = tests/system/op.c
+tests_system_op_CFLAGS = $(AM_CFLAGS)
+tests_system_op_LDADD =
