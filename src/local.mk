@@ -11,6 +11,7 @@ src_libcoordfs_a_SOURCES = \
 	src/front/front.h \
 	src/front/parse.h \
 	src/front/text.h \
+	src/front/virtual.h \
 	src/machine/machine.h \
 	src/machine/port.h \
 	src/machine/transaction.h \

@@ -59,6 +59,7 @@ struct front_config {
 struct handles;	     /* handle.c: open files by inode, for events, orphans, poll */
 struct transactions; /* transactions.c */
 struct notes;	     /* notes.c: the last error of each path, for `.info` */
+struct names;	     /* dynamic.c: nodes that have a name instead of a number */
 struct loop_io;	     /* loop.c: the poll handle, buffer and spin state */
 
 struct front {
@@ -69,6 +70,7 @@ struct front {
 	struct handles *handles;
 	struct transactions *transactions;
 	struct notes *notes;
+	struct names *names;
 	struct loop_io *io;
 	bool direct_io_mmap; /* the kernel allows shared mappings of direct_io files */
 	void (*ended)(void *ctx); /* unmounted from outside */
@@ -92,15 +94,12 @@ void front_stop(struct front *f); /* unmount, answer what is pending, free */
 void front_event(void *ctx, const struct event *event);
 void front_before_gone(void *ctx, uint64_t inode, uint64_t session);
 
-/* The classes' tables; each in its own file. */
+/* The classes' tables; each in its own file. What the core asks of the last four: virtual.h. */
 extern const struct fuse_lowlevel_ops machine_class_ops;
 extern const struct fuse_lowlevel_ops info_class_ops; /* NODE_INFO and NODE_INFO_SELF */
 extern const struct fuse_lowlevel_ops static_class_ops;
 extern const struct fuse_lowlevel_ops txn_class_ops;
 extern const struct fuse_lowlevel_ops dynamic_class_ops;
-
-/* Names in the root that are not machine inodes (static.c): node id or 0. */
-fuse_ino_t static_lookup_root(struct front *f, const char *name);
 
 /* Reply with the errno of a code. note_error keeps text (or, when NULL, the words of the code) as this
  * mount's last error of `node`'s object for `.info`. */
