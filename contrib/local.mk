@@ -1,1 +1,1 @@
-EXTRA_DIST += contrib/install-deps
+EXTRA_DIST += contrib/install-deps contrib/run-tests .ci/run

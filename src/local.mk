@@ -12,8 +12,10 @@ src_libcoordfs_a_SOURCES = \
 	src/front/parse.h \
 	src/front/text.h \
 	src/front/virtual.h \
+	src/machine/internal.h \
 	src/machine/machine.h \
 	src/machine/port.h \
+	src/machine/record.h \
 	src/machine/transaction.h \
 	src/replica/replica.h
 nodist_src_libcoordfs_a_SOURCES = src/proto/coordfs.pb-c.c src/proto/coordfs.pb-c.h

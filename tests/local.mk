@@ -17,7 +17,7 @@ AM_TESTS_ENVIRONMENT = \
 	COORDFS_VERSION='$(PACKAGE_VERSION)'; export COORDFS_VERSION; \
 	CC='$(CC)'; export CC;
 
-EXTRA_DIST += tests/driver
+EXTRA_DIST += tests/driver tests/leaks.supp
 CLEANFILES += tests/system.lock
 
 # ---- unit ----------------------------------------------------------------------------------------------------------
@@ -45,3 +45,37 @@ check_PROGRAMS += tests/system/op
 tests_system_op_SOURCES = tests/system/op.c
 tests_system_op_CFLAGS = $(AM_CFLAGS)
 tests_system_op_LDADD =
+
+# ---- tidy ----------------------------------------------------------------------------------------------------------
+
+TIDY_TESTS = \
+	tests/tidy/functions.sh \
+	tests/tidy/includes.sh \
+	tests/tidy/listed.sh \
+	tests/tidy/shell.sh
+
+TESTS += $(TIDY_TESTS)
+EXTRA_DIST += $(TIDY_TESTS) tests/tidy/functions.limit tests/tidy/manual.sh
+
+# ---- fuzz ----------------------------------------------------------------------------------------------------------
+#
+# A fuzzer is tests/fuzz/fuzz_NAME.c with LLVMFuzzerTestOneInput() and seeds in tests/fuzz/corpus/NAME/. With
+# --enable-fuzz it becomes a libFuzzer program, which contrib/run-tests runs; without, a test that replays the seeds.
+# To add one: name it in FUZZERS, its three variables below, and its seeds in EXTRA_DIST.
+
+FUZZERS =
+
+EXTRA_DIST += tests/fuzz/replay.c
+check_PROGRAMS += $(FUZZERS)
+if FUZZ
+FUZZ_MAIN =
+FUZZ_LINK = $(AM_LDFLAGS) $(FUZZ_LDFLAGS)
+else
+FUZZ_MAIN = tests/fuzz/replay.c
+FUZZ_LINK = $(AM_LDFLAGS)
+TESTS += $(FUZZERS)
+endif
+
+.PHONY: fuzzers
+fuzzers: $(BUILT_SOURCES)
+	$(MAKE) $(AM_MAKEFLAGS) $(FUZZERS)
