@@ -22,12 +22,11 @@ CLEANFILES += tests/system.lock
 
 # ---- unit ----------------------------------------------------------------------------------------------------------
 
-UNIT_LDADD = $(COORDFS_LIBS) $(CMOCKA_LIBS)
+# What a program links that does not say otherwise: to add a test, name it in UNIT_TESTS.
+LDADD = $(COORDFS_LIBS) $(CMOCKA_LIBS)
 
 UNIT_TESTS = \
 	tests/unit/test_libraries
-
-tests_unit_test_libraries_LDADD = $(UNIT_LDADD)
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -61,11 +60,13 @@ EXTRA_DIST += $(TIDY_TESTS) tests/tidy/functions.limit tests/tidy/manual.sh
 #
 # A fuzzer is tests/fuzz/fuzz_NAME.c with LLVMFuzzerTestOneInput() and seeds in tests/fuzz/corpus/NAME/. With
 # --enable-fuzz it becomes a libFuzzer program, which contrib/run-tests runs; without, a test that replays the seeds.
-# To add one: name it in FUZZERS, its three variables below, and its seeds in EXTRA_DIST.
+# To add one: name it in FUZZERS, then
+#     tests_fuzz_fuzz_NAME_SOURCES = tests/fuzz/fuzz_NAME.c $(FUZZ_MAIN)
+#     tests_fuzz_fuzz_NAME_LDFLAGS = $(FUZZ_LINK)
 
 FUZZERS =
 
-EXTRA_DIST += tests/fuzz/replay.c
+EXTRA_DIST += tests/fuzz/replay.c tests/fuzz/corpus
 check_PROGRAMS += $(FUZZERS)
 if FUZZ
 FUZZ_MAIN =
