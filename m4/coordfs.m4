@@ -75,11 +75,24 @@ AS_IF([test -n "$MODE_CFLAGS"],
 		[AC_MSG_RESULT([no])
 		AC_MSG_ERROR([$CC cannot do that. Fuzzers need CC=clang and Debian package libclang-rt-*-dev (contrib/install-deps).])])
 	CFLAGS=$coordfs_save_CFLAGS])
+# In gcc's shared libraries, UBSan beside ASan ignores log_path: a daemon's reports would be lost.
+MODE_LDFLAGS=
+AS_CASE([$coordfs_sanitize],
+	[*address*undefined*|*undefined*address*],
+	[AC_MSG_CHECKING([whether $CC links sanitizers statically])
+	coordfs_save_CFLAGS=$CFLAGS
+	CFLAGS="$CFLAGS $MODE_CFLAGS -static-libasan -static-libubsan"
+	AC_LINK_IFELSE([AC_LANG_PROGRAM([], [])],
+		[AC_MSG_RESULT([yes])
+		MODE_LDFLAGS="-static-libasan -static-libubsan"],
+		[AC_MSG_RESULT([its own way])])
+	CFLAGS=$coordfs_save_CFLAGS])
 
 WARN_CFLAGS="-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes"
 AS_IF([test "x$enable_werror" = xyes], [WARN_CFLAGS="$WARN_CFLAGS -Werror"])
 
 AC_SUBST([MODE_CFLAGS])
+AC_SUBST([MODE_LDFLAGS])
 AC_SUBST([FUZZ_LDFLAGS])
 AC_SUBST([WARN_CFLAGS])
 AM_CONDITIONAL([FUZZ], [test "x$enable_fuzz" = xyes])])

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -45,20 +46,18 @@ static int replay(const char *path)
 static int replay_all(const char *directory)
 {
 	struct dirent *entry;
-	char path[PATH_MAX];
 	int count = 0;
 	DIR *dir;
 
 	dir = opendir(directory);
-	if (!dir) {
+	if (!dir || chdir(directory) != 0) {
 		perror(directory);
 		return -1;
 	}
 	while (count >= 0 && (entry = readdir(dir)) != NULL) {
 		if (entry->d_name[0] == '.')
 			continue;
-		snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
-		count = replay(path) == 0 ? count + 1 : -1;
+		count = replay(entry->d_name) == 0 ? count + 1 : -1;
 	}
 	closedir(dir);
 	return count;
