@@ -8,10 +8,16 @@ noinst_LIBRARIES += src/libcoordfs.a
 src_libcoordfs_a_SOURCES = \
 	src/base/error.c src/base/error.h \
 	src/base/limits.h \
+	src/front/call.c \
+	src/front/dispatch.c \
 	src/front/front.h \
-	src/front/parse.h \
-	src/front/text.h \
-	src/front/virtual.h \
+	src/front/handle.c src/front/handle.h \
+	src/front/mount.h \
+	src/front/notes.c src/front/notes.h \
+	src/front/parse.c src/front/parse.h \
+	src/front/reply.c \
+	src/front/text.c src/front/text.h \
+	src/front/virtual.h src/front/virtual_stub.c \
 	src/machine/internal.h \
 	src/machine/machine.h \
 	src/machine/port.h \

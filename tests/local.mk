@@ -26,7 +26,8 @@ CLEANFILES += tests/system.lock
 LDADD = $(COORDFS_LIBS) $(CMOCKA_LIBS)
 
 UNIT_TESTS = \
-	tests/unit/test_libraries
+	tests/unit/test_libraries \
+	tests/unit/test_text
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

@@ -50,17 +50,22 @@ static inline fuse_ino_t node_make(enum node_class class, unsigned slot, uint64_
 }
 
 struct front_config {
-	const char *mountpoint;
+	const char *source;	/* data directory, for /proc/mounts: borrowed */
+	const char *mountpoint; /* borrowed */
+	const char *options;	/* libfuse's and the kernel's own, comma-separated: borrowed; may be NULL */
 	unsigned timeout_ms;
-	bool debug;
-	struct fuse_args *args; /* libfuse's own options: borrowed */
+	bool debug; /* libfuse's trace of requests on stderr */
+	/* Unmounted from outside, or the connection was aborted. Called once, from the loop. */
+	void (*ended)(void *ctx);
+	void *ctx;
 };
 
 struct handles;	     /* handle.c: open files by inode, for events, orphans, poll */
-struct transactions; /* transactions.c */
+struct waiters;	     /* locks.c: lock requests that wait for their grant */
 struct notes;	     /* notes.c: the last error of each path, for `.info` */
-struct names;	     /* dynamic.c: nodes that have a name instead of a number */
 struct loop_io;	     /* loop.c: the poll handle, buffer and spin state */
+struct transactions; /* transactions.c */
+struct names;	     /* dynamic.c: nodes that have a name instead of a number */
 
 struct front {
 	uv_loop_t *loop;
@@ -68,14 +73,14 @@ struct front {
 	struct fuse_session *session;
 	struct front_config config;
 	struct handles *handles;
+	struct waiters *waiters;
 	struct transactions *transactions;
 	struct notes *notes;
 	struct names *names;
 	struct loop_io *io;
+	char *scratch; /* LIMIT_FILE_BYTES, for building one reply; free again when the operation returns */
 	bool direct_io_mmap; /* the kernel allows shared mappings of direct_io files */
-	void (*ended)(void *ctx); /* unmounted from outside */
-	void *ended_ctx;
-	int64_t started_ns;
+	int64_t started_ns;  /* CLOCK_REALTIME */
 };
 
 /* The front of a request. */
@@ -84,30 +89,95 @@ static inline struct front *front_of(fuse_req_t req)
 	return fuse_req_userdata(req);
 }
 
-/* Mount and begin to answer. Errors: -1 with one line in error (mount point missing, not empty, already
- * mounted, no permission …). `ended` is called when the mount is gone (umount). */
-int front_start(struct front *f, uv_loop_t *loop, struct replica *replica, const struct front_config *config,
-		char *error, size_t error_size);
-void front_stop(struct front *f); /* unmount, answer what is pending, free */
+/* ---- life ---- */
+
+/* An empty front, for replica_config.observer: its events may come before front_start. NULL: no memory. */
+struct front *front_new(uv_loop_t *loop);
+
+/* Mount and begin to answer. config is copied, what it points to is borrowed. Errors: -1 with one line in error
+ * (mount point missing, not empty, already mounted, no permission …). */
+int front_start(struct front *f, struct replica *replica, const struct front_config *config, char *error,
+		size_t error_size);
+
+/* Take no further requests. Replies to those that came still go out, until front_free. */
+void front_stop(struct front *f);
+
+/* Unmount and free; after replica_close's done, when no proposal can be answered any more. NULL is fine. */
+void front_free(struct front *f);
 
 /* For replica_config.observer, with ctx = struct front. */
 void front_event(void *ctx, const struct event *event);
 void front_before_gone(void *ctx, uint64_t inode, uint64_t session);
 
-/* The classes' tables; each in its own file. What the core asks of the last four: virtual.h. */
+/* ---- a request on its way ---- */
+
+/* The arguments of a FUSE request, which must outlive it when the answer comes later. Made on the stack; the two
+ * functions below copy what they keep (name too). */
+struct call {
+	fuse_req_t req;
+	fuse_ino_t node;
+	const char *name;
+	bool has_fi;
+	struct fuse_file_info fi;
+	uint64_t offset;
+	size_t size;
+	uint64_t number; /* whatever the operation needs: a mask, an inode */
+	/* One of both: */
+	void (*run)(struct front *f, struct call *c);
+	void (*answer)(struct front *f, struct call *c, const struct reply *reply);
+};
+
+struct call call_of(fuse_req_t req, fuse_ino_t node, const char *name, const struct fuse_file_info *fi);
+
+/* A strong read: c->run is called, at once or later, at a moment when machine_view() is linearizable; it answers
+ * the request. When that fails the request gets the errno. */
+void call_strong(const struct call *c);
+
+/* From within run, before the state of an object is shown: true when this mount has closed a handle whose last
+ * effect (an O_TRUNC never written, a lock's release) is not applied yet. The call is then kept and run again. */
+bool call_must_settle(struct front *f, const struct call *c, uint64_t inode);
+
+/* Propose a command for a request (packed at once). A refusal is noted for c->node and answered with its errno;
+ * else c->answer is called, or, when it is NULL, the request gets plain success. Returns the sequence. */
+uint64_t call_propose(const struct call *c, const Coordfs__Command *command);
+
+/* ---- the classes ---- */
+
+/* Tables of operations, each in its own file. What the core asks of the last four: virtual.h. An operation that
+ * a table leaves out is answered as dispatch.c says. READDIRPLUS, FORGET and STATFS never reach a class. */
 extern const struct fuse_lowlevel_ops machine_class_ops;
 extern const struct fuse_lowlevel_ops info_class_ops; /* NODE_INFO and NODE_INFO_SELF */
 extern const struct fuse_lowlevel_ops static_class_ops;
 extern const struct fuse_lowlevel_ops txn_class_ops;
 extern const struct fuse_lowlevel_ops dynamic_class_ops;
 
-/* Reply with the errno of a code. note_error keeps text (or, when NULL, the words of the code) as this
- * mount's last error of `node`'s object for `.info`. */
+/* The table that libfuse gets (dispatch.c). */
+extern const struct fuse_lowlevel_ops dispatch_ops;
+
+/* ---- replies ---- */
+
+/* Reply with the errno of a code. */
 void reply_code(fuse_req_t req, int code);
-void note_error(struct front *f, fuse_ino_t node, int code, const char *text);
-const char *note_last(struct front *f, fuse_ino_t node); /* NULL: none */
 
 /* struct stat of an object as front shows it: true st_size for counters and fences. */
 void stat_of_attr(const struct attr *attr, struct stat *out);
+
+/* READDIR: entries into one buffer. dir_add returns false when the entry does not fit (then stop). mode: the
+ * file type. offset: the cookie from which the next READDIR goes on behind this entry. */
+struct dir_reply {
+	fuse_req_t req;
+	char *buffer; /* of the front's scratch */
+	size_t used, size;
+};
+struct dir_reply dir_begin(fuse_req_t req, size_t size);
+bool dir_add(struct dir_reply *d, const char *name, fuse_ino_t node, mode_t mode, uint64_t offset);
+void dir_end(struct dir_reply *d); /* replies */
+
+/* ---- errors of a path (notes.c) ---- */
+
+/* Keep text (or, when NULL or empty, the words of the code) as this mount's last error of `node`'s object. A newer
+ * note may take the place of an older one of another object. */
+void note_error(struct front *f, fuse_ino_t node, int code, const char *text);
+const char *note_last(struct front *f, fuse_ino_t node); /* NULL: none; valid until the next note_error */
 
 #endif

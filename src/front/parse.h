@@ -1,5 +1,6 @@
 /* Room: front. What users write, parsed: whole lines, strictly. Pure functions over bytes of any content and
- * length; the fuzzers' and unit tests' first target. A refusal says why in plain words. */
+ * length; the fuzzers' and unit tests' first target. A refusal fills why (PARSE_ERROR_BYTES) with plain words;
+ * why stays as it was when there is none. Outputs are cleared first. */
 #ifndef COORDFS_FRONT_PARSE_H
 #define COORDFS_FRONT_PARSE_H
 
@@ -20,25 +21,27 @@ int parse_u64(struct bytes text, uint64_t *out);
 /* Decimal with optional '-'. */
 int parse_s64(struct bytes text, int64_t *out);
 
-/* A write to a counter: `10`, `=-10`, `+1`, `-3`, `cas 9 10`, each with an optional ` id=TEXT`. Fills
- * requests (LIMIT_REQUEST_LINES at most) whose id points into `input`. Note: `-3` adds -3; to set a negative
- * value write `=-10`. Errors: ERR_INVALID, ERR_RANGE, ERR_TOO_BIG with why (PARSE_ERROR_BYTES). An input of 0
- * bytes gives 0 requests. */
+/* A write to a counter: `10`, `=-10`, `+1`, `-3`, `cas 9 10`, each with an optional ` id=TEXT`. On OK *requests
+ * holds *count of them, whose ids point into `input`; free with parse_counter_free. Note: `-3` adds -3; to set a
+ * negative value write `=-10`. An input of 0 bytes gives 0 requests and NULL.
+ * Errors (nothing to free): ERR_INVALID, ERR_RANGE, ERR_TOO_BIG (LIMIT_REQUEST_*), ERR_NO_MEMORY. */
 int parse_counter(struct bytes input, Coordfs__CounterRequest **requests, size_t *count, char *why);
 void parse_counter_free(Coordfs__CounterRequest *requests);
 
-/* A write to a fence: the token; of several lines each is applied, the reply is the last. */
-int parse_fence(struct bytes input, uint64_t *tokens, size_t capacity, size_t *count, char *why);
+/* A write to a fence: a token a line. As each must be at least the one before it, the last one says it all.
+ * Errors: ERR_INVALID, ERR_RANGE (beyond 63 bits), ERR_STALE (smaller than one before it), ERR_TOO_BIG. An input
+ * of 0 bytes gives 0. */
+int parse_fence(struct bytes input, uint64_t *highest, char *why);
 
-/* A line of `.info`: `key=value` or a command (`break 41`). Pointers into line. */
+/* A line of `.info`: `key=value` or `break TOKEN`. Pointers into line. */
 struct info_request {
-	struct bytes key, value; /* key=value */
+	struct bytes key, value; /* key=value; the key is of a-z, 0-9 and _; the value is any bytes */
 	bool is_break;
 	uint64_t token;
 };
 int parse_info(struct bytes line, struct info_request *out, char *why);
 
-/* A line of a transaction's ctl: commit, rollback, require locks/PATH TOKEN. */
+/* A line of a transaction's ctl: commit, rollback, require PATH TOKEN (the path may hold blanks). */
 struct ctl_request {
 	enum { CTL_COMMIT, CTL_ROLLBACK, CTL_REQUIRE } verb;
 	struct bytes path;
@@ -46,7 +49,8 @@ struct ctl_request {
 };
 int parse_ctl(struct bytes line, struct ctl_request *out, char *why);
 
-/* NAME@REVISION of files/.cas: name without it, and the number. ERR_INVALID when there is none. */
+/* NAME@REVISION of files/.cas, at the last '@': name without it, and the number. ERR_INVALID: no name or no
+ * number; ERR_RANGE. */
 int parse_at_revision(struct bytes text, struct bytes *name, uint64_t *revision);
 
 #endif

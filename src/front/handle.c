@@ -1,0 +1,342 @@
+/* The open files of this mount, by inode. Nothing is kept for an inode that is merely known to the kernel. */
+
+#include "front/handle.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <uthash.h>
+#include <utlist.h>
+
+struct opened {
+	uint64_t inode;
+	struct handle *handles;
+	struct lock_owner *owners;
+	struct orphan *orphan;
+	unsigned unsettled; /* effects of closed handles that are not applied yet */
+	struct parked *waiting;
+	UT_hash_handle hh;
+};
+
+struct handles {
+	struct opened *by_inode;
+	uint64_t last_number;
+};
+
+struct handles *handles_new(void)
+{
+	return calloc(1, sizeof(struct handles));
+}
+
+/* ---- opened inodes ---- */
+
+static struct opened *opened_find(struct handles *t, uint64_t inode)
+{
+	struct opened *o;
+
+	HASH_FIND(hh, t->by_inode, &inode, sizeof inode, o);
+	return o;
+}
+
+static struct opened *opened_get(struct handles *t, uint64_t inode)
+{
+	struct opened *o = opened_find(t, inode);
+
+	if (o)
+		return o;
+	o = calloc(1, sizeof *o);
+	if (!o)
+		return NULL;
+	o->inode = inode;
+	HASH_ADD(hh, t->by_inode, inode, sizeof o->inode, o);
+	return o;
+}
+
+static void orphan_free(struct orphan *orphan)
+{
+	if (orphan)
+		free(orphan->data);
+	free(orphan);
+}
+
+static void opened_put(struct handles *t, struct opened *o)
+{
+	struct lock_owner *owner;
+
+	if (o->handles || o->unsettled)
+		return;
+	while ((owner = o->owners)) {
+		LL_DELETE(o->owners, owner);
+		free(owner);
+	}
+	HASH_DELETE(hh, t->by_inode, o);
+	orphan_free(o->orphan);
+	free(o);
+}
+
+/* ---- handles ---- */
+
+struct handle *handle_new(struct handles *t, uint64_t inode, enum inode_kind kind, int flags, pid_t opener)
+{
+	struct handle *h = calloc(1, sizeof *h);
+
+	if (!h)
+		return NULL;
+	h->opened = opened_get(t, inode);
+	if (!h->opened) {
+		free(h);
+		return NULL;
+	}
+	h->number = ++t->last_number;
+	h->kind = kind;
+	h->opener = opener;
+	h->append = flags & O_APPEND;
+	h->truncating = (flags & O_TRUNC) && kind == KIND_FILE;
+	text_init(&h->text);
+	DL_APPEND(h->opened->handles, h);
+	return h;
+}
+
+static void forget_owners(struct handle *h)
+{
+	struct lock_owner *owner, *next;
+
+	LL_FOREACH_SAFE (h->opened->owners, owner, next) {
+		if (owner->handle != h)
+			continue;
+		LL_DELETE(h->opened->owners, owner);
+		free(owner);
+	}
+}
+
+void handle_free(struct handles *t, struct handle *h)
+{
+	struct opened *o = h->opened;
+
+	forget_owners(h);
+	if (h->poll)
+		fuse_pollhandle_destroy(h->poll);
+	text_fini(&h->text);
+	DL_DELETE(o->handles, h);
+	free(h);
+	opened_put(t, o);
+}
+
+/* The kernel sends no RELEASE for what was open at an unmount. */
+void handles_free(struct handles *t)
+{
+	struct opened *o, *next;
+
+	if (!t)
+		return;
+	HASH_ITER (hh, t->by_inode, o, next) {
+		o->unsettled++; /* keeps it until its handles are gone */
+		while (o->handles)
+			handle_free(t, o->handles);
+		o->unsettled = 0;
+		opened_put(t, o);
+	}
+	free(t);
+}
+
+uint64_t handle_inode(const struct handle *h)
+{
+	return h->opened->inode;
+}
+
+struct orphan *handle_orphan(const struct handle *h)
+{
+	return h ? h->opened->orphan : NULL;
+}
+
+struct orphan *handles_orphan(struct handles *t, uint64_t inode)
+{
+	struct opened *o = opened_find(t, inode);
+
+	return o ? o->orphan : NULL;
+}
+
+bool handles_truncating(struct handles *t, uint64_t inode, pid_t opener)
+{
+	struct opened *o = opened_find(t, inode);
+	struct handle *h;
+
+	if (!o)
+		return false;
+	DL_FOREACH (o->handles, h)
+		if (h->truncating && h->opener == opener)
+			return true;
+	return false;
+}
+
+/* ---- owners of fcntl locks ---- */
+
+int handle_took_posix(struct handle *h, uint64_t id)
+{
+	struct lock_owner *owner;
+
+	LL_FOREACH (h->opened->owners, owner)
+		if (owner->owner == id && owner->handle == h)
+			return OK;
+	owner = malloc(sizeof *owner);
+	if (!owner)
+		return ERR_NO_MEMORY;
+	*owner = (struct lock_owner){.owner = id, .handle = h};
+	LL_PREPEND(h->opened->owners, owner);
+	return OK;
+}
+
+bool handle_gave_posix(struct handle *h, uint64_t id)
+{
+	struct lock_owner *owner, *next;
+	bool any = false;
+
+	LL_FOREACH_SAFE (h->opened->owners, owner, next) {
+		if (owner->owner != id)
+			continue;
+		LL_DELETE(h->opened->owners, owner);
+		free(owner);
+		any = true;
+	}
+	return any;
+}
+
+bool handle_has_posix(const struct handle *h)
+{
+	const struct lock_owner *owner;
+
+	LL_FOREACH (h->opened->owners, owner)
+		if (owner->handle == h)
+			return true;
+	return false;
+}
+
+/* ---- effects of a close ---- */
+
+struct parked **handles_unsettled(struct handles *t, uint64_t inode)
+{
+	struct opened *o = opened_find(t, inode);
+
+	return o && o->unsettled ? &o->waiting : NULL;
+}
+
+struct unasked {
+	struct front *front;
+	struct opened *opened;
+};
+
+static void on_unasked_done(void *ctx, const struct reply *reply)
+{
+	struct unasked *u = ctx;
+	struct opened *o = u->opened;
+	struct parked *list = NULL;
+
+	if (reply->code < 0 && reply->code != ERR_NOT_FOUND)
+		note_error(u->front, o->inode, reply->code, reply->text);
+	if (--o->unsettled == 0) {
+		list = o->waiting;
+		o->waiting = NULL;
+	}
+	opened_put(u->front->handles, o);
+	call_settled(list);
+	free(u);
+}
+
+void handle_propose_unasked(struct front *f, struct handle *h, const Coordfs__Command *command)
+{
+	struct unasked *u = malloc(sizeof *u);
+
+	if (!u)
+		return; /* nobody is left to be told; a lock goes with the session at the latest */
+	*u = (struct unasked){f, h->opened};
+	h->opened->unsettled++;
+	replica_propose(f->replica, command, on_unasked_done, u);
+}
+
+/* ---- events ---- */
+
+static void wake(struct handle *h)
+{
+	struct fuse_pollhandle *poll = h->poll;
+
+	if (!poll)
+		return;
+	h->poll = NULL;
+	fuse_lowlevel_notify_poll(poll);
+	fuse_pollhandle_destroy(poll);
+}
+
+void handles_changed(struct handles *t, uint64_t inode)
+{
+	struct opened *o = opened_find(t, inode);
+	struct handle *h;
+
+	if (!o)
+		return;
+	DL_FOREACH (o->handles, h) {
+		h->changed = true;
+		wake(h);
+	}
+}
+
+void handles_lost(struct handles *t, uint64_t inode, uint64_t handle_number)
+{
+	struct opened *o = opened_find(t, inode);
+	struct handle *h;
+
+	if (!o)
+		return;
+	DL_FOREACH (o->handles, h) {
+		if (h->number != handle_number)
+			continue;
+		h->lost = true;
+		wake(h);
+	}
+}
+
+void handles_lost_all(struct handles *t)
+{
+	struct opened *o, *next;
+	struct handle *h;
+
+	HASH_ITER (hh, t->by_inode, o, next)
+		DL_FOREACH (o->handles, h) {
+			if (!h->holds_flock && !handle_has_posix(h))
+				continue;
+			h->lost = true;
+			wake(h);
+		}
+}
+
+/* ---- orphans ---- */
+
+static void keep_content(struct view v, struct orphan *orphan)
+{
+	size_t size = orphan->attr.size, got;
+
+	if (orphan->attr.kind == KIND_FILE && size) {
+		orphan->data = malloc(size);
+		if (!orphan->data || view_read(v, orphan->attr.inode, 0, size, orphan->data, &got) < 0 || got != size)
+			return;
+		orphan->capacity = size;
+	}
+	orphan->readable = true;
+}
+
+void handles_gone(struct front *f, uint64_t inode, bool by_us)
+{
+	struct view v = machine_view(replica_machine(f->replica));
+	struct opened *o = opened_find(f->handles, inode);
+	struct orphan *orphan;
+
+	if (!o || !o->handles || o->orphan)
+		return;
+	orphan = calloc(1, sizeof *orphan);
+	if (!orphan)
+		return; /* its handles then find nothing: ESTALE */
+	o->orphan = orphan;
+	if (view_attr(v, inode, &orphan->attr) < 0)
+		return;
+	orphan->attr.nlink = 0;
+	orphan->writable = by_us && orphan->attr.kind == KIND_FILE;
+	keep_content(v, orphan);
+}

@@ -1,0 +1,86 @@
+/* Room: front, its own files only: the open files of the machine class. fi->fh is the struct handle. */
+#ifndef COORDFS_FRONT_HANDLE_H
+#define COORDFS_FRONT_HANDLE_H
+
+#include "front/front.h"
+#include "front/text.h"
+
+/* One open(2). */
+struct handle {
+	struct handle *prev, *next; /* of the same inode */
+	struct opened *opened;
+	uint64_t number; /* its name in the log: LockRequest.handle */
+	enum inode_kind kind;
+	pid_t opener; /* the thread that opened it */
+	bool append;
+	bool truncating; /* opened with O_TRUNC, which has not taken effect yet */
+	bool holds_flock;
+	bool lost;    /* it held a lock that was taken away: ESTALE until it is closed */
+	bool changed; /* since it last read */
+	struct fuse_pollhandle *poll; /* who wants to be told, or NULL */
+	struct text text;	      /* counters and fences */
+};
+
+/* A file that lost its last name while it was open here: what its handles still see. */
+struct orphan {
+	struct attr attr;
+	char *data; /* attr.size bytes; NULL also when there was no memory to keep them */
+	size_t capacity;
+	bool readable; /* false: it could not be kept */
+	bool writable; /* this mount removed it */
+};
+
+/* A process, or an open file description, that asked for fcntl locks through a handle. */
+struct lock_owner {
+	struct lock_owner *next;
+	uint64_t owner;
+	struct handle *handle;
+};
+
+/* One inode that is open here, or was until just now. */
+struct opened;
+
+struct handles *handles_new(void); /* NULL: no memory */
+void handles_free(struct handles *t);
+
+static inline struct handle *handle_of(const struct fuse_file_info *fi)
+{
+	return fi ? (struct handle *)(uintptr_t)fi->fh : NULL;
+}
+
+/* A handle for open(2) with flags; NULL: no memory. handle_free at RELEASE. */
+struct handle *handle_new(struct handles *t, uint64_t inode, enum inode_kind kind, int flags, pid_t opener);
+void handle_free(struct handles *t, struct handle *h);
+uint64_t handle_inode(const struct handle *h);
+
+/* The file behind it has no name any more: what is left of it. NULL: it has one. By inode: also when only the
+ * inode number came with a request. */
+struct orphan *handle_orphan(const struct handle *h);
+struct orphan *handles_orphan(struct handles *t, uint64_t inode);
+
+/* True when the thread has a handle on the inode whose O_TRUNC is still to come: it sees an empty file. */
+bool handles_truncating(struct handles *t, uint64_t inode, pid_t opener);
+
+/* fcntl locks: who may hold some. took: ERR_NO_MEMORY. gave: forgets and tells whether there was any. */
+int handle_took_posix(struct handle *h, uint64_t owner);
+bool handle_gave_posix(struct handle *h, uint64_t owner); /* by a close of the owner, through any handle */
+bool handle_has_posix(const struct handle *h);		  /* taken through this handle, and not given back */
+
+/* ---- effects of a close that are still on their way ---- */
+
+struct parked; /* call.c */
+/* The list of calls that wait, or NULL: nothing is on its way. */
+struct parked **handles_unsettled(struct handles *t, uint64_t inode);
+void call_settled(struct parked *list); /* run them */
+
+/* Propose for nobody: reads of the inode wait until it is applied. Refusals have no address: they are noted. */
+void handle_propose_unasked(struct front *f, struct handle *h, const Coordfs__Command *command);
+
+/* ---- events ---- */
+
+void handles_changed(struct handles *t, uint64_t inode);			 /* poll(2) reports it */
+void handles_lost(struct handles *t, uint64_t inode, uint64_t handle_number);	 /* that lock was taken away */
+void handles_lost_all(struct handles *t);					 /* the session is over */
+void handles_gone(struct front *f, uint64_t inode, bool by_us);			 /* keep what is open */
+
+#endif
