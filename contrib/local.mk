@@ -1,1 +1,1 @@
-EXTRA_DIST += contrib/install-deps contrib/run-tests .ci/run
+EXTRA_DIST += contrib/install-deps contrib/quickstart contrib/run-tests .ci/run
