@@ -18,11 +18,23 @@ src_libcoordfs_a_SOURCES = \
 	src/front/reply.c \
 	src/front/text.c src/front/text.h \
 	src/front/virtual.h src/front/virtual_stub.c \
+	src/machine/attr.c \
+	src/machine/check.c \
+	src/machine/commit.c \
+	src/machine/counter.c \
+	src/machine/directory.c \
+	src/machine/file.c \
+	src/machine/history.c src/machine/history.h \
+	src/machine/inode.c \
 	src/machine/internal.h \
-	src/machine/machine.h \
+	src/machine/machine.c src/machine/machine.h \
+	src/machine/namespace.c \
+	src/machine/overlay.c src/machine/overlay.h \
 	src/machine/port.h \
-	src/machine/record.h \
-	src/machine/transaction.h \
+	src/machine/record.c src/machine/record.h \
+	src/machine/session.c \
+	src/machine/transaction.c src/machine/transaction.h \
+	src/machine/view.c \
 	src/replica/replica.h
 nodist_src_libcoordfs_a_SOURCES = src/proto/coordfs.pb-c.c src/proto/coordfs.pb-c.h
 

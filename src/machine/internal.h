@@ -9,6 +9,13 @@ struct lock_table;
 struct session_table;
 struct overlay;
 struct history;
+/* A commit's new objects: the transaction's number -> the real inode. */
+struct temporaries {
+	struct {
+		uint64_t temporary, inode;
+	} *list;
+	size_t count;
+};
 
 /* One command being executed: on the machine itself (staged == NULL) or on a transaction's overlay. */
 struct context {
@@ -19,6 +26,11 @@ struct context {
 	uint64_t session, sequence;
 	struct temporaries *temporaries; /* commit: numbers in the transaction -> real inodes; else NULL */
 	bool staged;			 /* in an overlay that may be thrown away: no events */
+	/* inodes that lost their last name; their records go when the command has succeeded */
+	uint64_t *gone;
+	size_t gone_count, gone_capacity;
+	int64_t inodes_delta;
+	uint64_t next_inode; /* the number that the next object gets */
 };
 
 /* Tell the observer; nothing when staged. revision is filled in. */
@@ -27,6 +39,86 @@ void context_log(const struct context *c, const char *format, ...) __attribute__
 
 /* A refusal with its reason. */
 void refuse(struct reply *r, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* ---- inode.c: inode records ---- */
+/* 0 with *out (free with record_free), ERR_NOT_FOUND when there is none or its last name is gone. */
+int inode_get(struct context *c, uint64_t inode, Coordfs__Inode **out);
+int inode_put(struct context *c, uint64_t number, const Coordfs__Inode *inode);
+/* Anything changed: modified, ctime. */
+void inode_touch(const struct context *c, Coordfs__Inode *inode);
+/* The content changed: content, mtime too. */
+void inode_touch_content(const struct context *c, Coordfs__Inode *inode);
+/* One name less; at none its number joins c->gone. Puts the record. */
+int inode_unlink(struct context *c, uint64_t number, Coordfs__Inode *inode);
+/* Delete what is left of the inodes in c->gone. */
+int inode_sweep(struct context *c);
+/* A transaction's number for an object it made -> the real one (commit), else itself. */
+uint64_t inode_real(const struct context *c, uint64_t number);
+/* set protobuf bytes in a record from borrowed memory (copied; the old value is freed) */
+int bytes_set(ProtobufCBinaryData *field, const void *data, size_t size);
+
+/* ---- directory.c: names in a directory, and its pages ---- */
+int directory_find(struct store *s, uint64_t directory, struct bytes name, Coordfs__Dirent **out);
+/* The name must not be there. Puts the dirent and the page; dir is changed, not put. */
+int directory_add(struct context *c, uint64_t number, Coordfs__Inode *dir, struct bytes name,
+		  const Coordfs__Dirent *what);
+/* Another object under the same name, in the same place. */
+int directory_replace(struct context *c, uint64_t number, Coordfs__Inode *dir, struct bytes name,
+		      const Coordfs__Dirent *old, const Coordfs__Dirent *what);
+int directory_remove(struct context *c, uint64_t number, Coordfs__Inode *dir, struct bytes name,
+		     const Coordfs__Dirent *old);
+
+/* ---- the commands ---- */
+void namespace_genesis(struct context *c, uint32_t uid, uint32_t gid, struct reply *r);
+void namespace_create(struct context *c, const Coordfs__Create *q, struct reply *r);
+void namespace_remove(struct context *c, const Coordfs__Remove *q, struct reply *r);
+void namespace_rename(struct context *c, const Coordfs__Rename *q, struct reply *r);
+void namespace_link(struct context *c, const Coordfs__Link *q, struct reply *r);
+void attr_set(struct context *c, const Coordfs__SetAttr *q, struct reply *r);
+void attr_set_xattr(struct context *c, const Coordfs__SetXattr *q, struct reply *r);
+void file_write(struct context *c, const Coordfs__Write *q, struct reply *r);
+void counter_update(struct context *c, const Coordfs__CounterUpdate *q, struct reply *r);
+void counter_bounds(struct context *c, const Coordfs__CounterBounds *q, struct reply *r);
+void fence_advance(struct context *c, const Coordfs__FenceAdvance *q, struct reply *r);
+void commit_apply(struct context *c, const Coordfs__Commit *q, struct reply *r);
+void commit_abort(struct context *c, const Coordfs__Abort *q, struct reply *r);
+
+/* Execute one operation that a transaction may stage (create … bounds) on c->store. False: no such. */
+bool operation_apply(struct context *c, const Coordfs__Command *q, struct reply *r);
+/* For operations on an overlay: begin, and when it succeeded carry out on the store below. */
+void context_fini(struct context *c);
+
+/* Cut or extend a file's content; changes inode, does not put it. */
+int file_resize(struct context *c, uint64_t number, Coordfs__Inode *inode, uint64_t size);
+int file_delete_content(struct context *c, uint64_t number, uint64_t size);
+
+/* ---- session.c ---- */
+struct session_table *session_table_new(void);
+void session_table_free(struct session_table *t);
+void session_open(struct context *c, const Coordfs__SessionOpen *q, struct reply *r);
+void session_end(struct context *c, const Coordfs__SessionEnd *q, struct reply *r);
+/* May this (session, sequence) be executed? OK; QUEUED: no, *r is the reply it had; ERR_STALE. */
+int session_admit(struct context *c, struct session_table *t, struct reply *r);
+/* Keep the reply, forget those answered. */
+int session_remember(struct context *c, struct session_table *t, uint64_t answered_below, const struct reply *r);
+/* The name (parent, name) goes with c->session. *binding is its number; bound names are told when they go. */
+int session_bind(struct context *c, uint64_t parent, struct bytes name, uint64_t *binding);
+int session_unbind(struct context *c, uint64_t session, uint64_t binding);
+int session_load(struct session_table *t, struct bytes key, struct bytes value); /* S, R and b records */
+int session_load_end(struct session_table *t);
+struct session_table *machine_session_table(struct machine *m);
+
+/* ---- expiry (machine.c) ---- */
+/* Delete the record under key after OUTCOME_KEEP_NS, if it then still carries the stamp. */
+int expiry_add(struct context *c, const struct key *key, uint64_t stamp);
+/* commit.c: is key's outcome still of this stamp? then delete it and what points to it */
+int outcome_expire(struct context *c, struct bytes key, uint64_t stamp);
+int counter_expire(struct context *c, struct bytes key, uint64_t stamp);
+uint64_t *machine_remembered(struct machine *m); /* how many ids are kept */
+bool machine_is_full(const struct machine *m);
+Coordfs__Meta *machine_own_meta(struct machine *m);
+unsigned *machine_transactions(struct machine *m); /* how many are open on this member */
+struct history *machine_history(struct machine *m);
 
 /* ---- lock.c ---- */
 struct lock_table *lock_table_new(void);
