@@ -51,7 +51,7 @@ uint64_t replica_propose(struct replica *r, const Coordfs__Command *command, rep
  * with OK or an error code when it is. */
 int replica_read_barrier(struct replica *r, void (*ready)(void *ctx, int code), void *ctx);
 
-struct machine *replica_machine(struct replica *r); /* the present one; may change when the log is reopened */
+struct machine *replica_machine(struct replica *r); /* one and the same for the replica's life */
 uint64_t replica_session(const struct replica *r);
 const char *replica_member(const struct replica *r);
 
