@@ -31,7 +31,7 @@ library_rooms() {
 	raft.h | raft/*.h) echo "replica main" ;;
 	uv.h) echo "replica net gossip front main" ;;
 	zmq.h) echo "net main" ;;
-	pthread.h | time.h | sys/time.h | sys/random.h | unistd.h | fcntl.h | sys/socket.h) echo "base store replica net gossip front main" ;;
+	pthread.h | time.h | sys/time.h | sys/random.h | unistd.h | sys/socket.h) echo "base store replica net gossip front main" ;;
 	*) echo any ;;
 	esac
 }
