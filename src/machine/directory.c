@@ -7,7 +7,7 @@
 
 #include "machine/internal.h"
 
-#define PAGE_SLOTS 64u
+#define PAGE_SLOTS 16u
 
 static uint64_t page_of(uint64_t slot)
 {

@@ -124,19 +124,25 @@ struct store *overlay_store(struct overlay *o)
 	return &o->store;
 }
 
-int overlay_flush(struct overlay *o)
+int overlay_each(struct overlay *o, struct store *to)
 {
 	struct change *c, *next;
 	HASH_ITER(hh, o->changes, c, next)
 	{
 		struct bytes key = {c->key, c->key_size};
-		int code = c->present ? store_put(o->below, key, (struct bytes){c->value, c->size})
-				      : store_del(o->below, key);
+		int code = c->present ? store_put(to, key, (struct bytes){c->value, c->size}) : store_del(to, key);
 		if (code < 0)
 			return code;
 	}
-	overlay_clear(o);
 	return 0;
+}
+
+int overlay_flush(struct overlay *o)
+{
+	int code = overlay_each(o, o->below);
+	if (code == 0)
+		overlay_clear(o);
+	return code;
 }
 
 size_t overlay_bytes(const struct overlay *o)

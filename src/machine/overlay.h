@@ -11,6 +11,8 @@ struct store *overlay_store(struct overlay *o);
 /* Carry out the changes on the store below, in the order in which records were first changed, and be empty
  * again. On an error some may have been carried out. */
 int overlay_flush(struct overlay *o);
+/* Carry out the changes on any store, and keep them. */
+int overlay_each(struct overlay *o, struct store *to);
 size_t overlay_bytes(const struct overlay *o); /* memory in use */
 
 #endif
