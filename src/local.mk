@@ -38,6 +38,9 @@ src_libcoordfs_a_SOURCES = \
 	src/replica/replica.h
 nodist_src_libcoordfs_a_SOURCES = src/proto/coordfs.pb-c.c src/proto/coordfs.pb-c.h
 
+coordfsincludedir = $(includedir)/coordfs
+coordfsinclude_HEADERS = include/coordfs/coordfs.h
+
 # ---- generated from the .proto -------------------------------------------------------------------------------------
 
 EXTRA_DIST += src/proto/coordfs.proto
