@@ -8,16 +8,30 @@ noinst_LIBRARIES += src/libcoordfs.a
 src_libcoordfs_a_SOURCES = \
 	src/base/error.c src/base/error.h \
 	src/base/limits.h \
+	src/front/access.c src/front/access.h \
+	src/front/attributes.c \
 	src/front/call.c \
+	src/front/counters.c \
 	src/front/dispatch.c \
+	src/front/events.c \
+	src/front/files.c \
 	src/front/front.h \
 	src/front/handle.c src/front/handle.h \
-	src/front/mount.h \
+	src/front/locks.c \
+	src/front/loop.c src/front/loop.h \
+	src/front/machine_class.c src/front/machine_class.h \
+	src/front/mount.c src/front/mount.h \
+	src/front/mountpoint.c src/front/mountpoint.h \
+	src/front/names.c \
 	src/front/notes.c src/front/notes.h \
 	src/front/parse.c src/front/parse.h \
+	src/front/poll.c \
 	src/front/reply.c \
 	src/front/text.c src/front/text.h \
-	src/front/virtual.h src/front/virtual_stub.c \
+	src/front/virtual.h \
+	src/front/virtual_stub.c \
+	src/front/waiters.h \
+	src/front/xattr.c \
 	src/machine/attr.c \
 	src/machine/check.c \
 	src/machine/commit.c \

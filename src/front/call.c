@@ -121,6 +121,8 @@ static void on_done(void *ctx, const struct reply *reply)
 	struct call *c = &p->call;
 
 	if (reply->code < 0) {
+		if (c->refused)
+			c->refused(p->front, c);
 		note_error(p->front, c->node, reply->code, reply->text);
 		reply_code(c->req, reply->code);
 	} else if (c->answer) {
@@ -131,14 +133,19 @@ static void on_done(void *ctx, const struct reply *reply)
 	free(p);
 }
 
-uint64_t call_propose(const struct call *c, const Coordfs__Command *command)
+void call_propose(const struct call *c, const Coordfs__Command *command)
 {
 	struct front *f = front_of(c->req);
 	struct parked *p = parked_new(f, c);
 
 	if (!p) {
+		if (c->refused) {
+			struct call now = *c;
+
+			c->refused(f, &now);
+		}
 		reply_code(c->req, ERR_NO_MEMORY);
-		return 0;
+		return;
 	}
-	return replica_propose(f->replica, command, on_done, p);
+	replica_propose(f->replica, command, on_done, p);
 }

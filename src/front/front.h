@@ -122,9 +122,9 @@ struct call {
 	uint64_t offset;
 	size_t size;
 	uint64_t number; /* whatever the operation needs: a mask, an inode */
-	/* One of both: */
-	void (*run)(struct front *f, struct call *c);
-	void (*answer)(struct front *f, struct call *c, const struct reply *reply);
+	void (*run)(struct front *f, struct call *c);					   /* call_strong */
+	void (*answer)(struct front *f, struct call *c, const struct reply *reply); /* call_propose */
+	void (*refused)(struct front *f, struct call *c); /* call_propose: to undo something; may be NULL */
 };
 
 struct call call_of(fuse_req_t req, fuse_ino_t node, const char *name, const struct fuse_file_info *fi);
@@ -137,9 +137,10 @@ void call_strong(const struct call *c);
  * effect (an O_TRUNC never written, a lock's release) is not applied yet. The call is then kept and run again. */
 bool call_must_settle(struct front *f, const struct call *c, uint64_t inode);
 
-/* Propose a command for a request (packed at once). A refusal is noted for c->node and answered with its errno;
- * else c->answer is called, or, when it is NULL, the request gets plain success. Returns the sequence. */
-uint64_t call_propose(const struct call *c, const Coordfs__Command *command);
+/* Propose a command for a request (packed at once). A refusal is noted for c->node and answered with its errno,
+ * after c->refused was called; else c->answer is called, which answers, or, when it is NULL, the request gets plain
+ * success. */
+void call_propose(const struct call *c, const Coordfs__Command *command);
 
 /* ---- the classes ---- */
 

@@ -12,14 +12,21 @@ struct opened {
 	struct handle *handles;
 	struct lock_owner *owners;
 	struct orphan *orphan;
+	bool is_recent;	    /* among the last orphans */
+	size_t recent_bytes;
 	unsigned unsettled; /* effects of closed handles that are not applied yet */
 	struct parked *waiting;
 	UT_hash_handle hh;
 };
 
+enum { RECENT_COUNT = 64, RECENT_BYTES = 4 << 20 };
+
 struct handles {
 	struct opened *by_inode;
 	uint64_t last_number;
+	struct opened *recent[RECENT_COUNT]; /* a ring */
+	unsigned recent_next;
+	size_t recent_bytes;
 };
 
 struct handles *handles_new(void)
@@ -62,7 +69,7 @@ static void opened_put(struct handles *t, struct opened *o)
 {
 	struct lock_owner *owner;
 
-	if (o->handles || o->unsettled)
+	if (o->handles || o->unsettled || o->is_recent)
 		return;
 	while ((owner = o->owners)) {
 		LL_DELETE(o->owners, owner);
@@ -133,6 +140,7 @@ void handles_free(struct handles *t)
 		while (o->handles)
 			handle_free(t, o->handles);
 		o->unsettled = 0;
+		o->is_recent = false;
 		opened_put(t, o);
 	}
 	free(t);
@@ -309,34 +317,85 @@ void handles_lost_all(struct handles *t)
 
 /* ---- orphans ---- */
 
-static void keep_content(struct view v, struct orphan *orphan)
+static size_t orphan_bytes(const struct opened *o)
 {
-	size_t size = orphan->attr.size, got;
-
-	if (orphan->attr.kind == KIND_FILE && size) {
-		orphan->data = malloc(size);
-		if (!orphan->data || view_read(v, orphan->attr.inode, 0, size, orphan->data, &got) < 0 || got != size)
-			return;
-		orphan->capacity = size;
-	}
-	orphan->readable = true;
+	return o->orphan->data ? o->orphan->attr.size : 0;
 }
 
+static void recent_drop(struct handles *t, unsigned at)
+{
+	struct opened *o = t->recent[at];
+
+	if (!o)
+		return;
+	t->recent[at] = NULL;
+	t->recent_bytes -= o->recent_bytes;
+	o->is_recent = false;
+	opened_put(t, o);
+}
+
+/* The oldest go until the newest fits. */
+static void recent_add(struct handles *t, struct opened *o)
+{
+	unsigned at = t->recent_next;
+
+	o->recent_bytes = orphan_bytes(o);
+	for (unsigned i = 0; i < RECENT_COUNT && (i == 0 || t->recent_bytes + o->recent_bytes > RECENT_BYTES); i++)
+		recent_drop(t, (at + i) % RECENT_COUNT);
+	t->recent[at] = o;
+	t->recent_next = (at + 1) % RECENT_COUNT;
+	t->recent_bytes += o->recent_bytes;
+	o->is_recent = true;
+}
+
+static int read_whole(struct view v, const struct attr *attr, char *data)
+{
+	size_t got = 0;
+	int code = attr->kind == KIND_SYMLINK ? view_target(v, attr->inode, data, attr->size, &got)
+					      : view_read(v, attr->inode, 0, attr->size, data, &got);
+
+	return code == OK && got != attr->size ? ERR_CORRUPT : code;
+}
+
+static bool keep_content(struct view v, struct orphan *orphan)
+{
+	const struct attr *attr = &orphan->attr;
+
+	if ((attr->kind != KIND_FILE && attr->kind != KIND_SYMLINK) || attr->size == 0)
+		return true;
+	orphan->data = malloc(attr->size);
+	if (!orphan->data)
+		return false;
+	orphan->capacity = attr->size;
+	return read_whole(v, attr, orphan->data) == OK;
+}
+
+static struct orphan *orphan_new(struct view v, uint64_t inode, bool by_us)
+{
+	struct orphan *orphan = calloc(1, sizeof *orphan);
+
+	if (!orphan)
+		return NULL;
+	if (view_attr(v, inode, &orphan->attr) < 0) {
+		free(orphan);
+		return NULL;
+	}
+	orphan->attr.nlink = 0;
+	orphan->readable = keep_content(v, orphan);
+	orphan->writable = by_us && orphan->readable && orphan->attr.kind == KIND_FILE;
+	return orphan;
+}
+
+/* Without memory there is no orphan: who has it open gets ESTALE. */
 void handles_gone(struct front *f, uint64_t inode, bool by_us)
 {
-	struct view v = machine_view(replica_machine(f->replica));
-	struct opened *o = opened_find(f->handles, inode);
-	struct orphan *orphan;
+	struct opened *o = opened_get(f->handles, inode);
 
-	if (!o || !o->handles || o->orphan)
+	if (!o)
 		return;
-	orphan = calloc(1, sizeof *orphan);
-	if (!orphan)
-		return; /* its handles then find nothing: ESTALE */
-	o->orphan = orphan;
-	if (view_attr(v, inode, &orphan->attr) < 0)
-		return;
-	orphan->attr.nlink = 0;
-	orphan->writable = by_us && orphan->attr.kind == KIND_FILE;
-	keep_content(v, orphan);
+	if (!o->orphan)
+		o->orphan = orphan_new(machine_view(replica_machine(f->replica)), inode, by_us);
+	if (o->orphan && !o->is_recent)
+		recent_add(f->handles, o);
+	opened_put(f->handles, o);
 }

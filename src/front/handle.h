@@ -21,10 +21,12 @@ struct handle {
 	struct text text;	      /* counters and fences */
 };
 
-/* A file that lost its last name while it was open here: what its handles still see. */
+/* An object that lost its last name: what its open handles still see. The last few are also kept when none is
+ * open, for those who are on their way: they have looked up the name and come with GETATTR or OPEN next, and a
+ * rename(2) over a file must never look as if there was none. */
 struct orphan {
 	struct attr attr;
-	char *data; /* attr.size bytes; NULL also when there was no memory to keep them */
+	char *data; /* attr.size bytes: a file's content, a link's target */
 	size_t capacity;
 	bool readable; /* false: it could not be kept */
 	bool writable; /* this mount removed it */
@@ -81,6 +83,6 @@ void handle_propose_unasked(struct front *f, struct handle *h, const Coordfs__Co
 void handles_changed(struct handles *t, uint64_t inode);			 /* poll(2) reports it */
 void handles_lost(struct handles *t, uint64_t inode, uint64_t handle_number);	 /* that lock was taken away */
 void handles_lost_all(struct handles *t);					 /* the session is over */
-void handles_gone(struct front *f, uint64_t inode, bool by_us);			 /* keep what is open */
+void handles_gone(struct front *f, uint64_t inode, bool by_us);			 /* it becomes an orphan */
 
 #endif

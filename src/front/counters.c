@@ -1,0 +1,119 @@
+/* Counters and fences: a write is a list of requests, a read is the number. */
+
+#include "front/machine_class.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "front/parse.h"
+
+static size_t render(int64_t value, char out[32])
+{
+	return (size_t)snprintf(out, 32, "%lld\n", (long long)value);
+}
+
+/* ---- READ ---- */
+
+static int snapshot(struct front *f, struct handle *h, uint64_t offset)
+{
+	struct orphan *orphan;
+	struct attr attr;
+	char text[32];
+	int code = attr_now(f, handle_inode(h), &attr, &orphan);
+
+	return code < 0 ? code : text_snapshot(&h->text, offset, text, render(attr.value, text));
+}
+
+void counters_read(struct front *f, struct call *c)
+{
+	struct handle *h = handle_of(&c->fi);
+	int code = text_needs_snapshot(&h->text, c->offset) ? snapshot(f, h, c->offset) : OK;
+	const char *data;
+	size_t got;
+
+	if (code < 0) {
+		reply_code(c->req, code);
+		return;
+	}
+	data = text_read(&h->text, c->offset, c->size, &got);
+	fuse_reply_buf(c->req, data, got);
+}
+
+/* ---- WRITE ---- */
+
+static void refuse(struct front *f, const struct call *c, int code, const char *why)
+{
+	note_error(f, c->node, code, why);
+	reply_code(c->req, code);
+}
+
+/* The result waits on the handle for its next read. */
+static void answer_value(struct front *f, struct call *c, const struct reply *reply)
+{
+	struct handle *h = handle_of(&c->fi);
+	char text[32];
+
+	(void)f;
+	if ((c->fi.flags & O_ACCMODE) == O_RDWR)
+		text_reply(&h->text, text, render(reply->value, text));
+	fuse_reply_write(c->req, c->size);
+}
+
+static void propose_update(struct call *c, Coordfs__CounterRequest *requests, size_t count)
+{
+	Coordfs__Command command = COORDFS__COMMAND__INIT;
+	Coordfs__CounterUpdate update = COORDFS__COUNTER_UPDATE__INIT;
+	Coordfs__CounterRequest **list = malloc(count * sizeof *list);
+
+	if (!list) {
+		reply_code(c->req, ERR_NO_MEMORY);
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		list[i] = &requests[i];
+	update.inode = c->node;
+	update.requests = list;
+	update.n_requests = count;
+	command.of_case = COORDFS__COMMAND__OF_COUNTER;
+	command.counter = &update;
+	c->answer = answer_value;
+	call_propose(c, &command);
+	free(list);
+}
+
+void counters_write(struct front *f, struct call *c, struct bytes data)
+{
+	Coordfs__CounterRequest *requests;
+	char why[PARSE_ERROR_BYTES] = "";
+	size_t count;
+	int code = parse_counter(data, &requests, &count, why);
+
+	if (code == OK && handle_orphan(handle_of(&c->fi)))
+		code = ERR_STALE;
+	if (code < 0)
+		refuse(f, c, code, why);
+	else
+		propose_update(c, requests, count);
+	parse_counter_free(requests);
+}
+
+void fences_write(struct front *f, struct call *c, struct bytes data)
+{
+	Coordfs__Command command = COORDFS__COMMAND__INIT;
+	Coordfs__FenceAdvance fence = COORDFS__FENCE_ADVANCE__INIT;
+	char why[PARSE_ERROR_BYTES] = "";
+	int code = parse_fence(data, &fence.token, why);
+
+	if (code == OK && handle_orphan(handle_of(&c->fi)))
+		code = ERR_STALE;
+	if (code < 0) {
+		refuse(f, c, code, why);
+		return;
+	}
+	fence.inode = c->node;
+	command.of_case = COORDFS__COMMAND__OF_FENCE;
+	command.fence = &fence;
+	c->answer = answer_value;
+	call_propose(c, &command);
+}
