@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2119,SC2120
 # What the system tests share. A test sources it, defines its cases as functions t_NAME, and ends with `run_cases`:
 #
-#     . "${BASH_SOURCE%/*}/lib.sh"
+#     . "$(dirname "$0")/lib.sh"
 #     start_mount
 #     t_a_new_counter_is_zero() {
 #             touch "$MNT/counters/a"
@@ -21,7 +21,7 @@ LC_ALL=C
 export LC_ALL
 unset GIT_DIR GIT_WORK_TREE BASH_ENV ENV
 
-HERE=$(cd "${BASH_SOURCE%/*}" && pwd)
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${COORDFS:=coordfs}"
 COORDFS=$(command -v "$COORDFS") || { echo "Bail out! no program at \$COORDFS"; exit 1; }
 : "${CASE_TIMEOUT:=60}"
@@ -137,7 +137,7 @@ has_holders() { [ "$(holders "$1")" = "$2" ]; }
 
 fail() {
 	local i
-	echo "$*"
+	printf '%.400s\n' "$*"
 	for ((i = 1; i < ${#BASH_LINENO[@]}; i++)); do
 		case ${FUNCNAME[i]} in
 		t_*) echo "  at ${BASH_SOURCE[i]##*/}:${BASH_LINENO[i - 1]} in ${FUNCNAME[i]}" ;;
@@ -271,7 +271,7 @@ run_case() {
 	(
 		set +m
 		set -eE
-		trap 'echo "  failed: $BASH_COMMAND (line $LINENO of ${BASH_SOURCE[0]##*/})"' ERR
+		trap 'echo "  failed: $BASH_COMMAND (line $LINENO of ${BASH_SOURCE[0]##*/})" >&2' ERR
 		trap 'exit 1' TERM
 		"$name"
 	) >"$W/case.log" 2>&1 </dev/null &

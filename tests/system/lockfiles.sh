@@ -1,0 +1,191 @@
+#!/bin/bash
+# locks/: the idioms in which the existence of a file is the lock; and their end with the session that made them.
+# shellcheck disable=SC2317 # the racers are called by name
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+start_mount -o allow_other || bail "no mount"
+L=$MNT/locks
+
+# winners FUNCTION: 20 racers call it at once with their number; prints who succeeded
+winners() {
+	local i
+	rm -f "$W/go" "$W"/won.*
+	for i in {1..20}; do
+		(
+			while [ ! -e "$W/go" ]; do sleep 0.01; done
+			if "$1" "$i" >/dev/null 2>&1; then : >"$W/won.$i"; fi
+		) &
+	done
+	sleep 0.3
+	: >"$W/go"
+	wait
+	find "$W" -name 'won.*' | sed 's/.*\.//'
+}
+
+# assert_one_winner FUNCTION: five races, each after rm of what the winner made
+assert_one_winner() {
+	local won
+	for _ in 1 2 3 4 5; do
+		won=$(winners "$1")
+		assert_eq "$(wc -w <<<"$won")" 1 "winners of $1"
+		[ -z "${2-}" ] || assert_eq "$("$2")" "$won" "the winner"
+		rm -rf "$L/race"
+	done
+}
+
+race_holds() { cat "$L/race"; }
+
+race_noclobber() { (set -C; echo "$1" >"$L/race"); }
+t_set_C() { assert_one_winner race_noclobber race_holds; }
+
+race_excl() { "$OP" open 'O_CREAT|O_EXCL|O_WRONLY' "$L/race" : write "$1\n"; }
+t_O_EXCL() { assert_one_winner race_excl race_holds; }
+
+race_link() {
+	echo "$1" >"$L/tmp.$1"
+	ln "$L/tmp.$1" "$L/race"
+	local status=$?
+	rm "$L/tmp.$1"
+	return $status
+}
+t_ln() { assert_one_winner race_link race_holds; }
+
+race_symlink() { ln -s "$1" "$L/race"; }
+race_target() { readlink "$L/race"; }
+t_ln_s() { assert_one_winner race_symlink race_target; }
+
+race_mkdir() { mkdir "$L/race"; }
+t_mkdir() { assert_one_winner race_mkdir; }
+
+race_mv() {
+	echo "$1" >"$L/mv.$1"
+	mv -n "$L/mv.$1" "$L/race"
+	[ ! -e "$L/mv.$1" ] || { rm "$L/mv.$1"; return 1; }
+}
+t_mv_n() { assert_one_winner race_mv race_holds; }
+
+race_noreplace() {
+	echo "$1" >"$L/mv.$1"
+	"$OP" rename "$L/mv.$1" "$L/race" noreplace || { rm "$L/mv.$1"; return 1; }
+}
+t_rename_noreplace() { assert_one_winner race_noreplace race_holds; }
+
+race_lockfile() { lockfile -r 0 "$L/race"; }
+t_lockfile() { assert_one_winner race_lockfile; }
+
+race_dotlockfile() { dotlockfile -l -r 0 "$L/race"; }
+t_dotlockfile() { assert_one_winner race_dotlockfile; }
+
+race_python() { python3 -c 'import os, sys; os.open(sys.argv[1], os.O_CREAT | os.O_EXCL | os.O_WRONLY)' "$L/race"; }
+t_python() { assert_one_winner race_python; }
+
+t_lockfile_waits_for_its_turn() {
+	lockfile "$L/turn.lock"
+	lockfile -1 -r 20 "$L/turn.lock" &
+	sleep 0.2
+	kill -0 $!
+	rm -f "$L/turn.lock"
+	wait $!
+	test -e "$L/turn.lock"
+	rm -f "$L/turn.lock"
+}
+
+t_dotlockfile_guards_a_section() {
+	local i
+	echo 0 >"$MNT/files/section"
+	for i in 1 2 3 4; do
+		(for _ in 1 2 3; do
+			dotlockfile -l -r 50 -i 1 "$L/section.lock"
+			echo $(($(cat "$MNT/files/section") + 1)) >"$MNT/files/section"
+			dotlockfile -u "$L/section.lock"
+		done) &
+	done
+	wait
+	assert_content "$MNT/files/section" '12\n'
+}
+
+t_lock_files_hold_content() {
+	echo "$$ $HOSTNAME" >"$L/content"
+	assert_eq "$(cat "$L/content")" "$$ $HOSTNAME"
+	echo more >>"$L/content"
+	assert_eq "$(wc -l <"$L/content")" 2
+	assert_eq "$(stat -c %h "$L/content")" 1
+}
+
+t_lock_directories() {
+	mkdir -p "$L/a/b"
+	: >"$L/a/b/c"
+	flock "$L/a/b/c" true
+	assert_errno ENOTEMPTY rmdir "$L/a/b"
+	rm -r "$L/a"
+	assert_errno ENOENT stat "$L/a"
+}
+
+# make_all: what each idiom makes, in its own name below $L/all
+make_all() {
+	mkdir -m 1777 "$L/all"
+	(set -C; echo 1 >"$L/all/noclobber")
+	"$OP" open 'O_CREAT|O_EXCL|O_WRONLY' "$L/all/excl" >/dev/null
+	: >"$L/all/source"
+	ln "$L/all/source" "$L/all/link"
+	ln -s x "$L/all/symlink"
+	mkdir "$L/all/dir"
+	mkdir -m 1755 "$L/all/sticky"
+	mkdir "$L/all/full"
+	: >"$L/all/full/plain"
+	: >"$L/all/plain"
+	flock "$L/all/flock" true
+	lockfile -r 0 "$L/all/lockfile"
+	dotlockfile -l -r 0 "$L/all/dotlockfile"
+}
+
+assert_only_lasting() {
+	assert_eq "$(find "$L/all" -mindepth 1 | sed "s,$L/all/,," | sort | tr '\n' ' ')" 'flock full full/plain plain source sticky '
+}
+
+t_kill_9_ends_the_session_and_its_lock_files() {
+	make_all
+	crash_and_restart -o allow_other
+	assert_only_lasting
+	rm -r "$L/all"
+}
+
+t_unmounting_ends_the_session_and_its_lock_files() {
+	make_all
+	restart_mount -o allow_other
+	assert_only_lasting
+	rm -r "$L/all"
+}
+
+t_only_below_locks() {
+	mkdir "$MNT/files/stay"
+	(set -C; echo 1 >"$MNT/files/stays")
+	"$OP" open 'O_CREAT|O_EXCL|O_WRONLY' "$MNT/counters/stays" >/dev/null
+	ln "$MNT/files/stays" "$MNT/files/stays2"
+	crash_and_restart -o allow_other
+	assert_content "$MNT/files/stays2" '1\n'
+	assert_content "$MNT/counters/stays" '0\n'
+	test -d "$MNT/files/stay"
+}
+
+t_a_removed_and_made_again_lock_file_belongs_to_its_last_maker() {
+	(set -C; echo 1 >"$L/again")
+	rm "$L/again"
+	flock "$L/again" true
+	crash_and_restart -o allow_other
+	test -e "$L/again"
+	rm "$L/again"
+	(set -C; echo 2 >"$L/again")
+	crash_and_restart -o allow_other
+	assert_errno ENOENT stat "$L/again"
+}
+
+t_a_lock_file_may_be_taken_at_once_after_the_crash() {
+	(set -C; echo 1 >"$L/stale")
+	kill_mount
+	start_mount -o allow_other
+	(set -C; echo 2 >"$L/stale")
+	assert_content "$L/stale" '2\n'
+}
+
+run_cases
