@@ -37,14 +37,27 @@ TESTS += $(UNIT_TESTS)
 SYSTEM_TESTS = \
 	tests/system/version.sh
 
-TESTS += $(SYSTEM_TESTS)
-EXTRA_DIST += $(SYSTEM_TESTS) tests/system/lib.sh
+# real mounts; TESTS takes them when there is one
+MOUNT_TESTS = \
+	tests/system/mounts.sh \
+	tests/system/counters.sh \
+	tests/system/files.sh \
+	tests/system/locks.sh \
+	tests/system/lockfiles.sh \
+	tests/system/fences.sh \
+	tests/system/badinput.sh \
+	tests/system/idioms.sh \
+	tests/system/diskfull.sh \
+	tests/system/corrupt.sh \
+	tests/system/crash.sh
 
-# system calls for the shell
-check_PROGRAMS += tests/system/op
-tests_system_op_SOURCES = tests/system/op.c
-tests_system_op_CFLAGS = $(AM_CFLAGS)
+TESTS += $(SYSTEM_TESTS)
+EXTRA_DIST += $(SYSTEM_TESTS) $(MOUNT_TESTS) tests/system/lib.sh
+
+# op: system calls for the shell; hammer: writers for crash.sh
+check_PROGRAMS += tests/system/op tests/system/hammer
 tests_system_op_LDADD =
+tests_system_hammer_LDADD =
 
 # ---- tidy ----------------------------------------------------------------------------------------------------------
 

@@ -351,7 +351,7 @@ t_readdir_while_names_come_and_go() {
 	local list i
 	mkdir "$F/busy"
 	assert_op ok many "$F/busy" 3000
-	(i=0; while [ ! -e "$W/listed" ]; do : >"$F/busy/new$((i += 1))"; rm "$F/busy/new$i"; done) &
+	(i=0; while [ ! -e "$W/listed" ]; do i=$((i + 1)); : >"$F/busy/new$i"; rm "$F/busy/new$i"; done) &
 	for list in 1 2 3; do
 		find "$F/busy" -type f -name '[0-9]*' >"$W/list.$list"
 	done

@@ -1,5 +1,6 @@
 #!/bin/bash
 # locks/: flock, byte ranges, open-file-description locks, their queue, their end, their tokens.
+# shellcheck disable=SC2154,SC2046 # actors set NAME_pid; lists of words
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
 start_mount -o allow_other || bail "no mount"
