@@ -41,6 +41,14 @@ src_libcoordfs_a_SOURCES = \
 	src/machine/history.c src/machine/history.h \
 	src/machine/inode.c \
 	src/machine/internal.h \
+	src/machine/lock.c src/machine/lock.h \
+	src/machine/lock_graph.c \
+	src/machine/lock_info.c \
+	src/machine/lock_load.c \
+	src/machine/lock_queue.c \
+	src/machine/lock_range.c \
+	src/machine/lock_table.c \
+	src/machine/lock_tree.c src/machine/lock_tree.h \
 	src/machine/machine.c src/machine/machine.h \
 	src/machine/namespace.c \
 	src/machine/overlay.c src/machine/overlay.h \

@@ -27,7 +27,13 @@ LDADD = $(COORDFS_LIBS) $(CMOCKA_LIBS)
 
 UNIT_TESTS = \
 	tests/unit/test_libraries \
+	tests/unit/test_lock \
+	tests/unit/test_machine \
 	tests/unit/test_text
+
+tests_unit_test_lock_SOURCES = tests/unit/test_lock.c tests/unit/lock_fixture.c tests/unit/lock_fixture.h $(MACHINE_FIXTURE)
+tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
+MACHINE_FIXTURE = tests/unit/machine_fixture.c tests/unit/machine_fixture.h
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

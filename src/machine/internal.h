@@ -127,7 +127,8 @@ void lock_request(struct context *c, const Coordfs__LockRequest *q, struct reply
 void lock_cancel(struct context *c, const Coordfs__LockCancel *q, struct reply *r);
 void lock_drop(struct context *c, const Coordfs__LockDrop *q, struct reply *r);
 void lock_break(struct context *c, const Coordfs__LockBreak *q, struct reply *r);
-void lock_session_end(struct context *c, uint64_t session); /* drop all it holds and waits for; grants go out */
+/* Drop all it holds and waits for; grants go out. Negative: the state could not be written. */
+int lock_session_end(struct context *c, uint64_t session);
 bool lock_token_held(const struct lock_table *t, uint64_t inode, uint64_t token);
 /* From an image: any order; then lock_load_end puts queues in order. ERR_CORRUPT, ERR_NO_MEMORY. */
 int lock_load(struct lock_table *t, uint64_t number, const Coordfs__Lock *record);

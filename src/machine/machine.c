@@ -332,7 +332,7 @@ static int execute(struct context *c, const Coordfs__Command *q, struct reply *r
 	command_apply(c, q, r);
 	if (is_environment(r->code))
 		return r->code;
-	if (r->code >= 0)
+	if (r->code >= 0 || r->code == ERR_WOULD_BLOCK) /* a refused conversion has given up a lock: others may have it */
 		return finish(c);
 	events_clear(c->machine);
 	return 0;

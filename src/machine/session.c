@@ -283,8 +283,9 @@ static int session_finish(struct context *c, struct session *s)
 {
 	struct session_table *t = machine_session_table(c->machine);
 	struct key k = key1('S', s->id);
-	lock_session_end(c, s->id);
-	int code = bindings_end(c, s);
+	int code = lock_session_end(c, s->id);
+	if (code == 0)
+		code = bindings_end(c, s);
 	if (code == 0)
 		code = replies_end(c, s);
 	if (code == 0)
