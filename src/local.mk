@@ -11,25 +11,43 @@ src_libcoordfs_a_SOURCES = \
 	src/front/access.c src/front/access.h \
 	src/front/attributes.c \
 	src/front/call.c \
+	src/front/cas.c \
 	src/front/counters.c \
 	src/front/dispatch.c \
+	src/front/dynamic.c src/front/dynamic.h \
 	src/front/events.c \
 	src/front/files.c \
 	src/front/front.h \
+	src/front/generated.c src/front/generated.h \
 	src/front/handle.c src/front/handle.h \
+	src/front/info.c src/front/info.h \
+	src/front/info_plan.c \
+	src/front/info_set.c \
+	src/front/info_text.c src/front/info_text.h \
+	src/front/info_value.c \
 	src/front/locks.c \
 	src/front/loop.c src/front/loop.h \
 	src/front/machine_class.c src/front/machine_class.h \
 	src/front/mount.c src/front/mount.h \
 	src/front/mountpoint.c src/front/mountpoint.h \
 	src/front/names.c \
+	src/front/names_table.c \
 	src/front/notes.c src/front/notes.h \
 	src/front/parse.c src/front/parse.h \
 	src/front/poll.c \
+	src/front/readme.c \
 	src/front/reply.c \
+	src/front/static.c src/front/static.h \
+	src/front/status.c \
+	src/front/status_text.c src/front/status_text.h \
 	src/front/text.c src/front/text.h \
-	src/front/virtual.h \
-	src/front/virtual_stub.c \
+	src/front/transaction_ctl.c \
+	src/front/transaction_end.c \
+	src/front/transaction_read.c \
+	src/front/transaction_stage.c \
+	src/front/transaction_text.c \
+	src/front/transactions.c src/front/transactions.h \
+	src/front/virtual.c src/front/virtual.h \
 	src/front/waiters.h \
 	src/front/xattr.c \
 	src/machine/attr.c \

@@ -26,9 +26,11 @@ CLEANFILES += tests/system.lock
 LDADD = $(COORDFS_LIBS) $(CMOCKA_LIBS)
 
 UNIT_TESTS = \
+	tests/unit/test_info \
 	tests/unit/test_libraries \
 	tests/unit/test_lock \
 	tests/unit/test_machine \
+	tests/unit/test_status \
 	tests/unit/test_text
 
 tests_unit_test_lock_SOURCES = tests/unit/test_lock.c tests/unit/lock_fixture.c tests/unit/lock_fixture.h $(MACHINE_FIXTURE)

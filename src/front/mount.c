@@ -11,6 +11,7 @@
 #include "front/handle.h"
 #include "front/loop.h"
 #include "front/notes.h"
+#include "front/virtual.h"
 #include "front/waiters.h"
 
 /* ---- INIT ---- */
@@ -113,6 +114,10 @@ int front_start(struct front *f, struct replica *replica, const struct front_con
 	f->started_ns = now.tv_sec * 1000000000 + now.tv_nsec;
 	f->replica = replica;
 	f->config = *config;
+	if (virtual_start(f) < 0) {
+		snprintf(error, error_size, "out of memory");
+		return -1;
+	}
 	if (make_session(f) < 0) {
 		snprintf(error, error_size, "libfuse refuses the options '%s'", config->options);
 		return -1;
@@ -129,6 +134,7 @@ int front_start(struct front *f, struct replica *replica, const struct front_con
 void front_stop(struct front *f)
 {
 	loop_stop(f);
+	virtual_stop(f);
 }
 
 /* Unmounting closes the connection: what still waits for an answer gets ENOTCONN from the kernel. */
@@ -136,7 +142,7 @@ void front_free(struct front *f)
 {
 	if (!f)
 		return;
-	loop_stop(f);
+	front_stop(f);
 	if (f->session)
 		fuse_session_unmount(f->session);
 	waiters_free(f->waiters);
@@ -144,6 +150,7 @@ void front_free(struct front *f)
 	if (f->session)
 		fuse_session_destroy(f->session);
 	loop_free(f);
+	virtual_free(f);
 	notes_free(f->notes);
 	free(f->scratch);
 	free(f);

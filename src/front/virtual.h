@@ -8,9 +8,10 @@
 struct names; /* dynamic.c: nodes that have a name instead of a number */
 
 /* Fill in f->transactions and f->names; after the replica is ready, before the first request. ERR_NO_MEMORY.
- * virtual_stop rolls back what is open; before replica_close. */
+ * virtual_stop rolls back what is open, before replica_close; virtual_free frees, after it is done. */
 int virtual_start(struct front *f);
 void virtual_stop(struct front *f);
+void virtual_free(struct front *f);
 
 /* To be asked by the machine class's LOOKUP before the machine: README, .info, cluster, transactions in the root,
  * .cas in files/. Node id, or 0: not one of ours. */
@@ -18,6 +19,9 @@ fuse_ino_t virtual_lookup(fuse_ino_t parent, const char *name);
 
 /* Answer a LOOKUP with a node of ours (NODE_INFO … NODE_DYNAMIC), or with ENOENT. */
 void virtual_reply_entry(fuse_req_t req, fuse_ino_t node);
+
+/* The kernel got to know a node of ours by another answer than that (CREATE). */
+void virtual_remember(struct front *f, fuse_ino_t node);
 
 /* The root's names that are not in the machine, for its readdir: false when n is past the last. The type is
  * S_IFDIR or S_IFREG. (files/.cas is not listed: reading a whole tree must not walk it.) */

@@ -1,0 +1,142 @@
+/* Writing to `.info`: from the plan to a command, and to the answer when it is committed. */
+
+#include <string.h>
+
+#include "front/access.h"
+#include "front/info.h"
+#include "front/transactions.h"
+#include "front/virtual.h"
+
+/* A WRITE's result, to be read on the same handle, is `ok`; SETXATTR has no handle. */
+static void answer_ok(const struct call *c)
+{
+	if (!c->has_fi) {
+		fuse_reply_err(c->req, 0);
+		return;
+	}
+	text_reply(generated_handle(&c->fi), "ok\n", 3); /* without memory the next read gives the lines instead */
+	fuse_reply_write(c->req, c->size);
+}
+
+static void on_committed(struct front *f, struct call *c, const struct reply *reply)
+{
+	(void)f, (void)reply;
+	answer_ok(c);
+}
+
+static void propose(const struct call *c, const Coordfs__Command *command)
+{
+	struct call copy = *c;
+
+	copy.answer = on_committed;
+	call_propose(&copy, command);
+}
+
+/* ---- the machine's objects ---- */
+
+static void propose_break(const struct call *c, const struct info_plan *plan, const struct attr *a)
+{
+	Coordfs__LockBreak q = COORDFS__LOCK_BREAK__INIT;
+	Coordfs__Command command = COORDFS__COMMAND__INIT;
+	uint32_t uid = fuse_req_ctx(c->req)->uid;
+
+	if (uid != 0 && uid != a->uid) {
+		call_refuse(c, ERR_PERM, "only the file's owner and root may break its locks");
+		return;
+	}
+	q.inode = a->inode;
+	q.token = plan->token;
+	q.uid = uid;
+	command.of_case = COORDFS__COMMAND__OF_LOCK_BREAK;
+	command.lock_break = &q;
+	propose(c, &command);
+}
+
+static void propose_bounds(const struct call *c, const struct info_plan *plan, const struct attr *a)
+{
+	Coordfs__CounterBounds q = COORDFS__COUNTER_BOUNDS__INIT;
+	Coordfs__Command command = COORDFS__COMMAND__INIT;
+
+	if (a->kind != KIND_COUNTER) {
+		call_refuse(c, ERR_INVALID, "min= and max= are for counters");
+		return;
+	}
+	q.inode = a->inode;
+	q.set_min = plan->set_min;
+	q.set_max = plan->set_max;
+	q.has_min = plan->has_min;
+	q.has_max = plan->has_max;
+	q.min = plan->min;
+	q.max = plan->max;
+	command.of_case = COORDFS__COMMAND__OF_BOUNDS;
+	command.bounds = &q;
+	propose(c, &command);
+}
+
+static void apply_to_inode(struct front *f, const struct call *c, const struct info_plan *plan)
+{
+	struct attr a;
+	int code = view_attr(front_view(f), c->node, &a);
+
+	if (code < 0)
+		call_refuse(c, code, NULL);
+	else if (!access_allows(c->req, &a, 2))
+		call_refuse(c, ERR_ACCESS, "no permission to write to the object");
+	else if (plan->set_timeout)
+		call_refuse(c, ERR_INVALID, "timeout= is for transactions");
+	else if (plan->is_break)
+		propose_break(c, plan, &a);
+	else if (plan->set_min || plan->set_max)
+		propose_bounds(c, plan, &a);
+	else
+		answer_ok(c);
+}
+
+/* ---- any object ---- */
+
+static bool asks_nothing(const struct info_plan *plan)
+{
+	return !plan->is_break && !plan->set_min && !plan->set_max && !plan->set_timeout;
+}
+
+static void apply(struct front *f, const struct call *c, const struct info_plan *plan)
+{
+	const char *why = "nothing can be set on this object";
+	int code = asks_nothing(plan) ? OK : ERR_PERM;
+
+	if (node_class(c->node) == NODE_MACHINE) {
+		apply_to_inode(f, c, plan);
+		return;
+	}
+	if (node_class(c->node) == NODE_TXN)
+		code = transactions_set(f, c, plan, &why);
+	if (code < 0)
+		call_refuse(c, code, why);
+	else
+		answer_ok(c);
+}
+
+void info_write_lines(struct front *f, const struct call *c, struct bytes input)
+{
+	char why[PARSE_ERROR_BYTES];
+	struct info_plan plan;
+	int code = info_plan_parse(input, &plan, why);
+
+	if (code < 0)
+		call_refuse(c, code, why);
+	else
+		apply(f, c, &plan);
+}
+
+void info_set(fuse_req_t req, fuse_ino_t node, const char *key, struct bytes value)
+{
+	struct call c = call_of(req, node, NULL, NULL);
+	char why[PARSE_ERROR_BYTES];
+	struct info_plan plan;
+	int code = info_plan_set((struct bytes){key, strlen(key)}, value, &plan, why);
+
+	if (code < 0)
+		call_refuse(&c, code, why);
+	else
+		apply(front_of(req), &c, &plan);
+}

@@ -1,0 +1,192 @@
+/* `revision=` is the revision of the last change of the content (of a directory: of its names): the number that
+ * files/.cas compares with. `modified_revision=` counts every change, attributes and links too; `created=` and
+ * `modified=` are the log's times of the first and of the last change of anything. */
+
+#include "front/info_text.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+static const char *kind_name(enum inode_kind kind)
+{
+	switch (kind) {
+	case KIND_FILE:
+		return "file";
+	case KIND_DIRECTORY:
+		return "directory";
+	case KIND_SYMLINK:
+		return "symlink";
+	case KIND_COUNTER:
+		return "counter";
+	case KIND_FENCE:
+		return "fence";
+	}
+	return "unknown";
+}
+
+static const char *lock_kind_name(enum lock_kind kind)
+{
+	return kind == LOCK_KIND_FLOCK ? "flock" : kind == LOCK_KIND_OFD ? "ofd" : "posix";
+}
+
+static const char *lock_mode_name(enum lock_mode mode)
+{
+	return mode == LOCK_MODE_EXCLUSIVE ? "exclusive" : mode == LOCK_MODE_SHARED ? "shared" : "unlocked";
+}
+
+void info_put_printable(FILE *out, const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		putc(c < 0x20 || c == 0x7f ? '?' : c, out);
+	}
+}
+
+void info_print_text(FILE *out, const char *key, const char *text)
+{
+	fprintf(out, "%s=", key);
+	info_put_printable(out, text, strlen(text));
+	putc('\n', out);
+}
+
+const char *time_text(int64_t ns, char out[static TIME_TEXT_BYTES])
+{
+	time_t seconds = (time_t)(ns / 1000000000);
+	unsigned ms = (unsigned)(ns % 1000000000 / 1000000);
+	struct tm tm;
+	size_t n;
+
+	gmtime_r(&seconds, &tm);
+	n = strftime(out, TIME_TEXT_BYTES - 8, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(out + n, TIME_TEXT_BYTES - n, ".%03uZ", ms % 1000);
+	return out;
+}
+
+void info_print_time(FILE *out, const char *key, int64_t ns)
+{
+	char text[TIME_TEXT_BYTES];
+
+	fprintf(out, "%s=%s\n", key, time_text(ns, text));
+}
+
+static void print_bound(FILE *out, const char *key, bool has, int64_t value)
+{
+	if (has)
+		fprintf(out, "%s=%" PRId64 "\n", key, value);
+	else
+		fprintf(out, "%s=\n", key);
+}
+
+static void print_kind(FILE *out, const struct attr *a)
+{
+	switch (a->kind) {
+	case KIND_COUNTER:
+		fprintf(out, "value=%" PRId64 "\n", a->value);
+		print_bound(out, "min", a->has_min, a->min);
+		print_bound(out, "max", a->has_max, a->max);
+		break;
+	case KIND_FENCE:
+		fprintf(out, "token=%" PRIu64 "\n", (uint64_t)a->value);
+		break;
+	case KIND_DIRECTORY:
+		fprintf(out, "entries=%" PRIu64 "\n", a->entries);
+		break;
+	case KIND_FILE:
+	case KIND_SYMLINK:
+		fprintf(out, "size=%" PRIu64 "\n", a->size);
+		break;
+	}
+}
+
+void info_print_object(FILE *out, const struct attr *a, const char *error)
+{
+	fprintf(out, "type=%s\n", kind_name(a->kind));
+	fprintf(out, "revision=%" PRIu64 "\n", a->content);
+	fprintf(out, "consistency=strong\n");
+	info_print_time(out, "created", a->created_ns);
+	info_print_time(out, "modified", a->ctime_ns);
+	fprintf(out, "created_revision=%" PRIu64 "\n", a->created);
+	fprintf(out, "modified_revision=%" PRIu64 "\n", a->modified);
+	info_print_text(out, "error", error ? error : "");
+	print_kind(out, a);
+}
+
+void lock_summary_add(struct lock_summary *s, const struct lock_info *lock)
+{
+	if (lock->token == 0)
+		return;
+	if (lock->token > s->token)
+		s->token = lock->token;
+	if (lock->mode > s->mode)
+		s->mode = lock->mode;
+}
+
+void info_print_lock_summary(FILE *out, const struct lock_summary *s)
+{
+	fprintf(out, "mode=%s\n", lock_mode_name(s->mode));
+	fprintf(out, "token=%" PRIu64 "\n", s->token);
+}
+
+static void print_range(FILE *out, const struct lock_info *lock)
+{
+	fprintf(out, " range=%" PRIu64 "-", lock->start);
+	if (lock->end == UINT64_MAX)
+		fputs("EOF", out);
+	else
+		fprintf(out, "%" PRIu64, lock->end);
+}
+
+void info_print_lock_fields(FILE *out, const struct lock_info *lock)
+{
+	char since[TIME_TEXT_BYTES];
+
+	fprintf(out, "host=%s pid=%" PRIu32 " uid=%" PRIu32, lock->member, lock->pid, lock->uid);
+	fprintf(out, " kind=%s mode=%s", lock_kind_name(lock->kind), lock_mode_name(lock->mode));
+	print_range(out, lock);
+	fprintf(out, " since=%s token=%" PRIu64 " command=", time_text(lock->since_ns, since), lock->token);
+	info_put_printable(out, lock->process.data, lock->process.size);
+}
+
+void info_print_lock(FILE *out, const struct lock_info *lock)
+{
+	fputs(lock->token ? "holder=" : "waiter=", out);
+	info_print_lock_fields(out, lock);
+	putc('\n', out);
+}
+
+/* ---- taking one key out again ---- */
+
+struct extract {
+	char *out;
+	size_t size, length;
+};
+
+static void extract_put(struct extract *x, const char *data, size_t size)
+{
+	size_t room = x->length < x->size ? x->size - x->length : 0;
+
+	if (room > 0)
+		memcpy(x->out + x->length, data, size < room ? size : room);
+	x->length += size;
+}
+
+int info_extract(const char *text, const char *key, char *out, size_t size)
+{
+	struct extract x = {out, size, 0};
+	size_t key_size = strlen(key);
+	bool found = false;
+	const char *end;
+
+	for (; *text; text = *end ? end + 1 : end) {
+		end = strchrnul(text, '\n');
+		if (strncmp(text, key, key_size) != 0 || text[key_size] != '=')
+			continue;
+		if (found)
+			extract_put(&x, "\n", 1);
+		extract_put(&x, text + key_size + 1, (size_t)(end - text) - key_size - 1);
+		found = true;
+	}
+	return found ? (int)x.length : ERR_NO_DATA;
+}

@@ -1,0 +1,121 @@
+/* What the core asks of the generated trees, answered by the tree concerned. */
+
+#include "front/virtual.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "front/dynamic.h"
+#include "front/info.h"
+#include "front/static.h"
+#include "front/transactions.h"
+
+#define INFO_NODE node_make(NODE_INFO, INFO_OF_MACHINE, INODE_ROOT)
+
+int virtual_start(struct front *f)
+{
+	int code = names_new(&f->names);
+
+	if (code == OK)
+		code = transactions_new(f);
+	return code;
+}
+
+void virtual_stop(struct front *f)
+{
+	transactions_stop(f);
+}
+
+void virtual_free(struct front *f)
+{
+	transactions_free(f);
+	names_free(f->names);
+	f->names = NULL;
+}
+
+bool virtual_name_reserved(const char *name)
+{
+	return strcmp(name, COORDFS_NAME_SELF) == 0 || strcmp(name, COORDFS_NAME_CAS) == 0;
+}
+
+bool virtual_root_entry(unsigned n, const char **name, fuse_ino_t *node, mode_t *type)
+{
+	static const struct {
+		const char *name;
+		unsigned id;
+		mode_t type;
+	} names[] = {
+		{"README", STATIC_README, S_IFREG},
+		{"transactions", STATIC_TRANSACTIONS, S_IFDIR},
+		{"cluster", STATIC_CLUSTER, S_IFDIR},
+		{".info", 0, S_IFDIR},
+	};
+
+	if (n >= sizeof names / sizeof *names)
+		return false;
+	*name = names[n].name;
+	*node = names[n].id ? node_make(NODE_STATIC, 0, names[n].id) : INFO_NODE;
+	*type = names[n].type;
+	return true;
+}
+
+fuse_ino_t virtual_lookup(fuse_ino_t parent, const char *name)
+{
+	const char *ours;
+	fuse_ino_t node;
+	mode_t type;
+
+	if (parent == INODE_FILES && strcmp(name, COORDFS_NAME_CAS) == 0)
+		return dynamic_cas_directory(INODE_FILES);
+	for (unsigned n = 0; parent == INODE_ROOT && virtual_root_entry(n, &ours, &node, &type); n++)
+		if (strcmp(ours, name) == 0)
+			return node;
+	return 0;
+}
+
+static int attr_of(struct front *f, fuse_ino_t node, struct stat *out)
+{
+	switch (node_class(node)) {
+	case NODE_INFO:
+	case NODE_INFO_SELF:
+		return info_attr(f, node, out);
+	case NODE_STATIC:
+		return static_attr(f, (unsigned)node_inode(node), out);
+	case NODE_TXN:
+		return transactions_attr(f, node, out);
+	case NODE_DYNAMIC:
+		return dynamic_attr(f, node, out);
+	default:
+		return ERR_NOT_FOUND;
+	}
+}
+
+/* The kernel counts a node when it has got the answer; so do the classes that have a table. */
+void virtual_reply_entry(fuse_req_t req, fuse_ino_t node)
+{
+	struct front *f = front_of(req);
+	struct fuse_entry_param e = {.ino = node};
+	int code = node ? attr_of(f, node, &e.attr) : ERR_NOT_FOUND;
+
+	if (code < 0)
+		reply_code(req, code);
+	else if (fuse_reply_entry(req, &e) == 0)
+		virtual_remember(f, node);
+	virtual_forget(f, node, 0); /* nobody knows it: then it need not be kept */
+}
+
+void virtual_remember(struct front *f, fuse_ino_t node)
+{
+	if (node_class(node) == NODE_TXN)
+		transactions_remember(f, node);
+	else if (node_class(node) == NODE_DYNAMIC)
+		dynamic_remember(f, node);
+}
+
+void virtual_forget(struct front *f, fuse_ino_t node, uint64_t count)
+{
+	if (node_class(node) == NODE_TXN)
+		transactions_forget(f, node, count);
+	else if (node_class(node) == NODE_DYNAMIC)
+		dynamic_forget(f, node, count);
+}
