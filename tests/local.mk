@@ -31,6 +31,7 @@ UNIT_TESTS = \
 	tests/unit/test_lock \
 	tests/unit/test_machine \
 	tests/unit/test_status \
+	tests/unit/test_parse \
 	tests/unit/test_text
 
 tests_unit_test_lock_SOURCES = tests/unit/test_lock.c tests/unit/lock_fixture.c tests/unit/lock_fixture.h $(MACHINE_FIXTURE)
@@ -86,7 +87,14 @@ EXTRA_DIST += $(TIDY_TESTS) tests/tidy/functions.limit tests/tidy/manual.sh
 #     tests_fuzz_fuzz_NAME_SOURCES = tests/fuzz/fuzz_NAME.c $(FUZZ_MAIN)
 #     tests_fuzz_fuzz_NAME_LDFLAGS = $(FUZZ_LINK)
 
-FUZZERS =
+FUZZERS = \
+	tests/fuzz/fuzz_parse \
+	tests/fuzz/fuzz_text
+
+tests_fuzz_fuzz_parse_SOURCES = tests/fuzz/fuzz_parse.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_parse_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_text_SOURCES = tests/fuzz/fuzz_text.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_text_LDFLAGS = $(FUZZ_LINK)
 
 EXTRA_DIST += tests/fuzz/replay.c tests/fuzz/corpus
 check_PROGRAMS += $(FUZZERS)
