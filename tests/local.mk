@@ -74,10 +74,11 @@ TIDY_TESTS = \
 	tests/tidy/functions.sh \
 	tests/tidy/includes.sh \
 	tests/tidy/listed.sh \
+	tests/tidy/manual.sh \
 	tests/tidy/shell.sh
 
 TESTS += $(TIDY_TESTS)
-EXTRA_DIST += $(TIDY_TESTS) tests/tidy/functions.limit tests/tidy/manual.sh
+EXTRA_DIST += $(TIDY_TESTS) tests/tidy/functions.limit
 
 # ---- fuzz ----------------------------------------------------------------------------------------------------------
 #
