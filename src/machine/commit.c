@@ -214,6 +214,7 @@ static void commit_run(struct context *c, const Coordfs__Commit *q, struct reply
 	struct overlay *o = overlay_new(c->store);
 	struct context sub = *c;
 	Coordfs__Meta saved = *machine_own_meta(c->machine);
+	size_t events = machine_events(c->machine);
 	if (!o || !t.list) {
 		r->code = ERR_NO_MEMORY;
 	} else {
@@ -225,6 +226,7 @@ static void commit_run(struct context *c, const Coordfs__Commit *q, struct reply
 			*c = sub;
 		} else {
 			*machine_own_meta(c->machine) = saved;
+			machine_events_forget(c->machine, events);
 			context_fini(&sub);
 		}
 	}

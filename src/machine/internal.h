@@ -35,6 +35,9 @@ struct context {
 
 /* Tell the observer; nothing when staged. revision is filled in. */
 void context_event(const struct context *c, struct event event);
+/* How many are to be told; forget those from the given one on: what they tell was thrown away. */
+size_t machine_events(const struct machine *m);
+void machine_events_forget(struct machine *m, size_t from);
 void context_log(const struct context *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A refusal with its reason. */

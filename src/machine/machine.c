@@ -55,11 +55,21 @@ int machine_new(struct store *base, const struct machine_observer *observer, str
 	return machine_load_begin(base, observer, out);
 }
 
+size_t machine_events(const struct machine *m)
+{
+	return m->event_count;
+}
+
+void machine_events_forget(struct machine *m, size_t from)
+{
+	for (size_t i = from; i < m->event_count; i++)
+		free((void *)m->events[i].name.data);
+	m->event_count = from;
+}
+
 static void events_clear(struct machine *m)
 {
-	for (size_t i = 0; i < m->event_count; i++)
-		free((void *)m->events[i].name.data);
-	m->event_count = 0;
+	machine_events_forget(m, 0);
 }
 
 void machine_free(struct machine *m)
@@ -315,7 +325,7 @@ static void tell(struct machine *m)
 	events_clear(m);
 }
 
-/* The command has succeeded: now inodes without a name may go. */
+/* The command is decided: now inodes without a name may go. */
 static int finish(struct context *c)
 {
 	struct machine *m = c->machine;
