@@ -8,6 +8,7 @@ noinst_LIBRARIES += src/libcoordfs.a
 src_libcoordfs_a_SOURCES = \
 	src/base/error.c src/base/error.h \
 	src/base/limits.h \
+	src/base/log.c src/base/log.h \
 	src/front/access.c src/front/access.h \
 	src/front/attributes.c \
 	src/front/call.c \
@@ -75,7 +76,16 @@ src_libcoordfs_a_SOURCES = \
 	src/machine/session.c \
 	src/machine/transaction.c src/machine/transaction.h \
 	src/machine/view.c \
-	src/replica/replica.h
+	src/replica/apply.c \
+	src/replica/directory.c src/replica/directory.h \
+	src/replica/engine.c \
+	src/replica/internal.h \
+	src/replica/logcheck.c src/replica/logcheck.h \
+	src/replica/proposal.c \
+	src/replica/replica.c src/replica/replica.h \
+	src/replica/snapshot.c \
+	src/store/image.c src/store/image.h \
+	src/store/store_tdb.c src/store/store_tdb.h
 nodist_src_libcoordfs_a_SOURCES = src/proto/coordfs.pb-c.c src/proto/coordfs.pb-c.h
 
 coordfsincludedir = $(includedir)/coordfs

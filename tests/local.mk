@@ -30,6 +30,7 @@ UNIT_TESTS = \
 	tests/unit/test_libraries \
 	tests/unit/test_lock \
 	tests/unit/test_machine \
+	tests/unit/test_replica \
 	tests/unit/test_status \
 	tests/unit/test_parse \
 	tests/unit/test_text
@@ -37,6 +38,7 @@ UNIT_TESTS = \
 tests_unit_test_lock_SOURCES = tests/unit/test_lock.c tests/unit/lock_fixture.c tests/unit/lock_fixture.h $(MACHINE_FIXTURE)
 tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
 MACHINE_FIXTURE = tests/unit/machine_fixture.c tests/unit/machine_fixture.h
+tests_unit_test_replica_SOURCES = tests/unit/test_replica.c tests/unit/replica_fixture.c tests/unit/replica_fixture.h
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)

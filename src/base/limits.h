@@ -8,7 +8,7 @@
 #define LIMIT_PATH_BYTES 4096u			 /* ENAMETOOLONG */
 #define LIMIT_DEPTH 512u			 /* ENAMETOOLONG: directories in a path */
 #define LIMIT_FILE_BYTES ((unsigned)COORDFS_FILE_BYTES_MAX) /* EFBIG */
-#define LIMIT_COMMAND_BYTES (2u << 20)		 /* EFBIG: one log entry */
+#define LIMIT_COMMAND_BYTES (12u << 20)		 /* EFBIG: one log entry; the largest commits a transaction */
 #define LIMIT_REQUEST_BYTES ((unsigned)COORDFS_REQUEST_BYTES_MAX) /* EFBIG: one write to a counter or control file */
 #define LIMIT_REQUEST_LINES ((unsigned)COORDFS_REQUEST_LINES_MAX) /* EFBIG */
 #define LIMIT_ID_BYTES ((unsigned)COORDFS_ID_BYTES_MAX) /* EINVAL: id=TEXT */

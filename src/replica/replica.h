@@ -10,15 +10,18 @@
 
 #include <uv.h>
 
+#include "base/log.h"
 #include "machine/machine.h"
 
 struct replica;
 
 struct replica_config {
 	const char *directory; /* the data directory; made if missing */
-	const char *member;    /* this member's name */
+	const char *member;    /* this member's name; NULL: whose the directory is, else the host's */
 	uint32_t owner_uid, owner_gid; /* of the top directories, when the cluster is new */
-	unsigned timeout_ms;   /* until ERR_NO_QUORUM or ERR_TIMED_OUT */
+	unsigned timeout_ms;   /* until ERR_NO_QUORUM or ERR_TIMED_OUT; 0: 10 s */
+	const struct log *log; /* borrowed; NULL: silent */
+	uint64_t snapshot_log_bytes; /* of log between two images; 0: as the state's size suggests */
 	struct machine_observer observer;
 	/* The replica serves for the first time: state recovered, session open. Called once, from the loop. */
 	void (*ready)(void *ctx);
@@ -27,7 +30,8 @@ struct replica_config {
 	void *ctx;
 };
 
-/* Open or create the data directory and start recovery on the loop. On an error that shows at once (in use by
+/* Open or create the data directory and start recovery on the loop. Call it in the process that stays (after a
+ * daemon's forks), before the loop has other work: on an error it runs the loop until what it opened is closed. On an error that shows at once (in use by
  * pid N, not a directory, unreadable, newer format, other member's, corrupt): negative code, and error holds
  * one line that says what to do. Never starts empty on a directory that was used before. */
 int replica_open(uv_loop_t *loop, const struct replica_config *config, struct replica **out, char *error,

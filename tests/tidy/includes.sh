@@ -14,7 +14,7 @@ allowed_rooms() {
 	base | proto) echo "" ;;
 	machine) echo "base proto" ;;
 	store) echo "base proto machine" ;;
-	replica) echo "base proto machine net" ;;
+	replica) echo "base proto machine store net" ;;
 	net) echo "base proto" ;;
 	gossip) echo "base proto machine" ;;
 	front) echo "base proto machine store replica" ;;

@@ -1,0 +1,462 @@
+/* The order of steps when a directory is made, so that a crash at any point is told from damage:
+ *
+ *   1. the directory itself, lock            empty: as if it had never been
+ *   2. member.new                            a cluster is being made; nothing was promised
+ *   3. raft/ with a bootstrapped log, acknowledged
+ *   4. rename member.new member, fsync       used: from now on whatever is missing is damage
+ *
+ * So a directory is fresh when it holds nothing but what steps 1 to 3 make, and member.new if anything. Everything
+ * else without `member` is not ours, or lost its marker: refused, never started empty. */
+#include "replica/directory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/error.h"
+
+#define FOUNDER_ID 1
+
+struct failure {
+	char *text;
+	size_t size;
+};
+
+__attribute__((format(printf, 3, 4))) static int fail(struct failure *f, int code, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(f->text, f->size, format, arguments);
+	va_end(arguments);
+	return code;
+}
+
+/* A system call failed: what was wanted, why not. */
+static int fail_errno(struct failure *f, const char *path, const char *wanted)
+{
+	int code = errno == ENOSPC || errno == EDQUOT ? ERR_NO_SPACE : errno == EACCES || errno == EPERM ? ERR_ACCESS
+		   : errno == ENOTDIR ? ERR_NOT_DIRECTORY : errno == EROFS ? ERR_READ_ONLY : ERR_CORRUPT;
+
+	return fail(f, code, "%s: %s: %s", path, wanted, strerror(errno));
+}
+
+/* ---- small files, whole ---- */
+
+static ssize_t read_small(int dir_fd, const char *name, char *buffer, size_t size)
+{
+	int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = pread(fd, buffer, size - 1, 0);
+	close(fd);
+	if (n >= 0)
+		buffer[n] = '\0';
+	return n;
+}
+
+/* Make or overwrite, durably. */
+static int write_small(int dir_fd, const char *name, const char *text)
+{
+	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	size_t size = strlen(text);
+	bool good;
+
+	if (fd < 0)
+		return -1;
+	good = pwrite(fd, text, size, 0) == (ssize_t)size && fsync(fd) == 0;
+	close(fd);
+	return good && fsync(dir_fd) == 0 ? 0 : -1;
+}
+
+static bool exists(int dir_fd, const char *name)
+{
+	return faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* ---- the directory and its lock ---- */
+
+static int open_path(struct directory *d, const char *path, struct failure *f)
+{
+	struct stat st;
+
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return fail_errno(f, path, "cannot make the data directory");
+	d->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (d->fd < 0 && errno == ENOTDIR)
+		return fail(f, ERR_NOT_DIRECTORY, "%s is not a directory: name one for the data", path);
+	if (d->fd < 0)
+		return fail_errno(f, path, "cannot open the data directory");
+	if (fstat(d->fd, &st) || faccessat(d->fd, ".", R_OK | W_OK | X_OK, AT_EACCESS))
+		return fail(f, ERR_ACCESS, "%s: the data directory must be readable and writable for user %u: %s", path,
+			    (unsigned)geteuid(), strerror(errno));
+	d->path = realpath(path, NULL);
+	if (!d->path || asprintf(&d->raft_path, "%s/raft", d->path) < 0) {
+		d->raft_path = NULL;
+		return fail(f, ERR_NO_MEMORY, "%s: %s", path, strerror(errno));
+	}
+	return 0;
+}
+
+static int lock_held(struct directory *d, struct failure *f)
+{
+	char pid[32] = "";
+
+	if (errno != EWOULDBLOCK)
+		return fail_errno(f, d->path, "cannot lock");
+	read_small(d->fd, "lock", pid, sizeof pid);
+	pid[strspn(pid, "0123456789")] = '\0';
+	return fail(f, ERR_BUSY, "%s is in use by pid %s: stop that coordfs first, or name another directory", d->path,
+		    pid[0] ? pid : "(unknown)");
+}
+
+static int lock_directory(struct directory *d, struct failure *f)
+{
+	d->lock_fd = openat(d->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (d->lock_fd < 0)
+		return fail_errno(f, d->path, "cannot make the lock file");
+	if (flock(d->lock_fd, LOCK_EX | LOCK_NB)) {
+		int rc = lock_held(d, f);
+
+		close(d->lock_fd);
+		d->lock_fd = -1;
+		return rc;
+	}
+	return 0;
+}
+
+/* For people and for lock_held; that it cannot be written (full disk) matters to nobody else. */
+static void write_pid(struct directory *d)
+{
+	char pid[32];
+	int size = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+
+	if (ftruncate(d->lock_fd, 0) || pwrite(d->lock_fd, pid, (size_t)size, 0) != size)
+		return;
+}
+
+/* ---- the marker ---- */
+
+/* The value of key= in text; NULL when there is no such line or it does not fit. */
+static const char *line_value(const char *text, const char *key, char *value, size_t size)
+{
+	size_t length = strlen(key);
+
+	for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+		if (strncmp(line, key, length) || line[length] != '=')
+			continue;
+		size_t n = strcspn(line + length + 1, "\n");
+
+		if (n >= size || line[length + 1 + n] != '\n')
+			return NULL;
+		memcpy(value, line + length + 1, n);
+		value[n] = '\0';
+		return value;
+	}
+	return NULL;
+}
+
+static uint64_t number_value(const char *text, const char *key)
+{
+	char value[32];
+
+	return line_value(text, key, value, sizeof value) ? strtoull(value, NULL, 10) : 0;
+}
+
+static int marker_parse(struct directory *d, const char *text, const char *member, struct failure *f)
+{
+	uint64_t format = number_value(text, "format");
+
+	if (format > DIRECTORY_FORMAT)
+		return fail(f, ERR_NOT_SUPPORTED,
+			    "%s was written by a newer coordfs (format %" PRIu64 ", this one knows %u): use that version",
+			    d->path, format, DIRECTORY_FORMAT);
+	d->id = number_value(text, "id");
+	if (!format || !d->id || !line_value(text, "member", d->member, sizeof d->member) || !d->member[0] ||
+	    !line_value(text, "cluster", d->cluster, sizeof d->cluster) || strlen(d->cluster) != 32)
+		return fail(f, ERR_CORRUPT, "%s/member is damaged: restore the directory from a backup", d->path);
+	if (member && strcmp(member, d->member))
+		return fail(f, ERR_PERM, "%s holds the data of member '%s', not '%s': use name=%s, or another directory",
+			    d->path, d->member, member, d->member);
+	return 0;
+}
+
+static int marker_make(struct directory *d, const char *member, struct failure *f)
+{
+	uint8_t random[16];
+	char text[MEMBER_NAME_BYTES + 256];
+
+	if (member)
+		snprintf(d->member, sizeof d->member, "%s", member);
+	else if (gethostname(d->member, sizeof d->member))
+		return fail_errno(f, d->path, "this host has no name");
+	d->member[sizeof d->member - 1] = '\0';
+	if (!d->member[0] || strpbrk(d->member, "\n/") || (member && strlen(member) >= sizeof d->member))
+		return fail(f, ERR_INVALID, "'%s' is no name for a member", d->member);
+	if (getrandom(random, sizeof random, 0) != sizeof random)
+		return fail_errno(f, d->path, "no random number");
+	for (unsigned i = 0; i < sizeof random; i++)
+		snprintf(d->cluster + 2 * i, 3, "%02x", random[i]);
+	d->id = FOUNDER_ID;
+	snprintf(text, sizeof text,
+		 "# Data of a coordfs member. Do not edit.\nformat=%u\nmember=%s\ncluster=%s\nid=%" PRIu64 "\n",
+		 DIRECTORY_FORMAT, d->member, d->cluster, d->id);
+	return write_small(d->fd, "member.new", text) ? fail_errno(f, d->path, "cannot write") : 0;
+}
+
+/* Names that steps 1 to 3 make, and what a file system of its own has in its root. */
+static bool is_known_name(const char *name)
+{
+	static const char *const known[] = {".", "..", "lock", "lost+found", "member.new", "raft", "acknowledged"};
+
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if (!strcmp(name, known[i]))
+			return true;
+	return false;
+}
+
+static DIR *list(int dir_fd)
+{
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir && fd >= 0)
+		close(fd);
+	return dir;
+}
+
+/* Without `member`: may a new cluster be made here? */
+static int check_unused(struct directory *d, struct failure *f)
+{
+	bool making = exists(d->fd, "member.new");
+	struct dirent *entry;
+	DIR *dir = list(d->fd);
+	int rc = 0;
+
+	if (!dir)
+		return fail_errno(f, d->path, "cannot list");
+	if (!making && (exists(d->fd, "raft") || exists(d->fd, "acknowledged")))
+		rc = fail(f, ERR_CORRUPT,
+			  "%s holds a log but its file `member` is missing: restore it from a backup, or name an empty "
+			  "directory",
+			  d->path);
+	while (!rc && (entry = readdir(dir)))
+		if (!is_known_name(entry->d_name))
+			rc = fail(f, ERR_CORRUPT, "%s is not empty and holds no coordfs data (%s): name an empty directory",
+				  d->path, entry->d_name);
+	closedir(dir);
+	return rc;
+}
+
+/* What an interrupted start left in raft/. */
+static int empty_raft(struct directory *d, struct failure *f)
+{
+	DIR *dir = list(d->raft_fd);
+	struct dirent *entry;
+
+	if (!dir)
+		return fail_errno(f, d->raft_path, "cannot list");
+	while ((entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
+		    unlinkat(d->raft_fd, entry->d_name, 0)) {
+			closedir(dir);
+			return fail_errno(f, d->raft_path, "cannot empty");
+		}
+	closedir(dir);
+	return 0;
+}
+
+static int open_raft(struct directory *d, struct failure *f)
+{
+	if (d->fresh && mkdirat(d->fd, "raft", 0700) && errno != EEXIST)
+		return fail_errno(f, d->raft_path, "cannot make");
+	d->raft_fd = openat(d->fd, "raft", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (d->raft_fd < 0 && errno == ENOENT)
+		return fail(f, ERR_CORRUPT,
+			    "%s: the log (%s) is missing: restore it from a backup, or remove the whole directory to "
+			    "start with nothing",
+			    d->path, d->raft_path);
+	if (d->raft_fd < 0)
+		return fail_errno(f, d->raft_path, "cannot open");
+	return d->fresh ? empty_raft(d, f) : 0;
+}
+
+static int identify(struct directory *d, const char *member, struct failure *f)
+{
+	char text[4096];
+	int rc;
+
+	if (read_small(d->fd, "member", text, sizeof text) >= 0)
+		return marker_parse(d, text, member, f);
+	if (errno != ENOENT)
+		return fail_errno(f, d->path, "cannot read `member`");
+	d->fresh = true;
+	rc = check_unused(d, f);
+	return rc ? rc : marker_make(d, member, f);
+}
+
+int directory_open(struct directory *d, const char *path, const char *member, char *error, size_t error_size)
+{
+	struct failure f = {error, error_size};
+	int rc;
+
+	*d = (struct directory){.fd = -1, .raft_fd = -1, .lock_fd = -1};
+	rc = open_path(d, path, &f);
+	if (!rc)
+		rc = lock_directory(d, &f);
+	if (!rc)
+		rc = identify(d, member, &f);
+	if (!rc)
+		rc = open_raft(d, &f);
+	if (rc)
+		directory_close(d);
+	else
+		write_pid(d);
+	return rc;
+}
+
+int directory_settle(struct directory *d, char *error, size_t error_size)
+{
+	struct failure f = {error, error_size};
+	struct mark mark = {0};
+
+	if (mark_write(d, &mark))
+		return fail_errno(&f, d->path, "cannot write");
+	if (fsync(d->raft_fd) || fsync(d->fd) || renameat(d->fd, "member.new", d->fd, "member") || fsync(d->fd))
+		return fail_errno(&f, d->path, "cannot write");
+	d->fresh = false;
+	return 0;
+}
+
+void directory_close(struct directory *d)
+{
+	if (d->lock_fd >= 0) {
+		if (ftruncate(d->lock_fd, 0))
+			errno = 0; /* a stale pid harms nobody: the lock counts */
+		close(d->lock_fd);
+	}
+	if (d->raft_fd >= 0)
+		close(d->raft_fd);
+	if (d->fd >= 0)
+		close(d->fd);
+	free(d->path);
+	free(d->raft_path);
+	*d = (struct directory){.fd = -1, .raft_fd = -1, .lock_fd = -1};
+}
+
+/* ---- the record of what was acknowledged ---- */
+
+/* One sector, so that it is written whole or not at all. Host byte order: it never leaves this host's disk. */
+struct mark_record {
+	char magic[8];
+	struct mark mark;
+	uint64_t checksum;
+};
+static const char mark_magic[8] = {'C', 'O', 'O', 'R', 'D', 'A', 'C', 'K'};
+
+static uint64_t mark_checksum(const struct mark_record *record)
+{
+	return XXH3_64bits(record, offsetof(struct mark_record, checksum));
+}
+
+int mark_read(const struct directory *d, struct mark *out)
+{
+	struct mark_record record;
+	int fd = openat(d->fd, "acknowledged", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n;
+
+	*out = (struct mark){0};
+	if (fd < 0)
+		return errno == ENOENT ? ERR_NOT_FOUND : ERR_CORRUPT;
+	n = pread(fd, &record, sizeof record, 0);
+	close(fd);
+	if (n != sizeof record || memcmp(record.magic, mark_magic, sizeof mark_magic) ||
+	    record.checksum != mark_checksum(&record))
+		return ERR_CORRUPT;
+	*out = record.mark;
+	return 0;
+}
+
+int mark_write(const struct directory *d, const struct mark *mark)
+{
+	struct mark_record record = {.mark = *mark};
+	int fd = openat(d->fd, "acknowledged", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	bool good;
+
+	if (fd < 0)
+		return errno == ENOSPC ? ERR_NO_SPACE : ERR_CORRUPT;
+	memcpy(record.magic, mark_magic, sizeof mark_magic);
+	record.checksum = mark_checksum(&record);
+	good = pwrite(fd, &record, sizeof record, 0) == sizeof record && fdatasync(fd) == 0;
+	close(fd);
+	return good ? 0 : errno == ENOSPC ? ERR_NO_SPACE : ERR_CORRUPT;
+}
+
+/* ---- images ---- */
+
+void image_name(uint64_t index, char name[IMAGE_NAME_BYTES])
+{
+	snprintf(name, IMAGE_NAME_BYTES, "image-%" PRIu64 ".coordfs", index);
+}
+
+/* Is there a snapshot of libraft's for this index? Its names: snapshot-TERM-INDEX-TIME. */
+static bool has_snapshot(const struct directory *d, uint64_t index)
+{
+	DIR *dir = list(d->raft_fd);
+	struct dirent *entry;
+	bool found = !dir; /* in doubt keep it */
+
+	while (!found && (entry = readdir(dir))) {
+		uint64_t term, at;
+
+		found = sscanf(entry->d_name, "snapshot-%" SCNu64 "-%" SCNu64 "-", &term, &at) == 2 && at == index;
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+void directory_sweep(const struct directory *d, uint64_t keep)
+{
+	DIR *dir = list(d->fd);
+	struct dirent *entry;
+
+	if (!dir)
+		return;
+	while ((entry = readdir(dir))) {
+		char name[IMAGE_NAME_BYTES];
+		uint64_t index;
+
+		if (sscanf(entry->d_name, "image-%" SCNu64, &index) != 1)
+			continue;
+		image_name(index, name);
+		if (strncmp(entry->d_name, name, strlen(name)))
+			continue;
+		if (!strcmp(entry->d_name, name) && (index == keep || has_snapshot(d, index)))
+			continue;
+		unlinkat(d->fd, entry->d_name, 0);
+	}
+	closedir(dir);
+}
+
+uint64_t directory_free_bytes(const struct directory *d)
+{
+	struct statvfs st;
+
+	return fstatvfs(d->fd, &st) ? 0 : (uint64_t)st.f_bavail * st.f_frsize;
+}
