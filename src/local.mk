@@ -1,7 +1,7 @@
 # src/main.c is the program; all other rooms are the library, so that tests link them too.
 
 bin_PROGRAMS += src/coordfs
-src_coordfs_SOURCES = src/main.c
+src_coordfs_SOURCES = src/main.c src/options.c src/options.h
 src_coordfs_LDADD = $(COORDFS_LIBS)
 
 noinst_LIBRARIES += src/libcoordfs.a

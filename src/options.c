@@ -1,0 +1,328 @@
+#include "options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+
+struct parser {
+	struct options *options;
+	char *error;
+	size_t error_size;
+	bool allow_other, allow_root;
+};
+
+static int refuse(struct parser *p, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static int refuse(struct parser *p, const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(p->error, p->error_size, format, ap);
+	va_end(ap);
+	return -1;
+}
+
+static int set_string(struct parser *p, char **out, const char *value)
+{
+	free(*out);
+	*out = strdup(value);
+	return *out ? 0 : refuse(p, "out of memory");
+}
+
+/* ---- the options with a value ---- */
+
+static int set_number(struct parser *p, const char *name, const char *value, unsigned max, unsigned *out)
+{
+	unsigned long number;
+	char *end;
+
+	errno = 0;
+	number = strtoul(value, &end, 10);
+	if (value[0] < '0' || value[0] > '9' || *end || errno || number < 1 || number > max)
+		return refuse(p, "option %s=%s: a number from 1 to %u is wanted", name, value, max);
+	*out = (unsigned)number;
+	return 0;
+}
+
+static int set_timeout(struct parser *p, const char *value)
+{
+	return set_number(p, "timeout", value, 3600, &p->options->timeout_s);
+}
+
+static int set_session_ttl(struct parser *p, const char *value)
+{
+	return set_number(p, "session_ttl", value, LIMIT_SESSION_TTL_S_MAX, &p->options->session_ttl_s);
+}
+
+static int set_voters(struct parser *p, const char *value)
+{
+	return set_number(p, "voters", value, 9, &p->options->voters);
+}
+
+/* A member's name is a file name below cluster/members, and a word in reports. */
+static int set_name(struct parser *p, const char *value)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	size_t size = strlen(value);
+
+	if (size == 0 || size > 64 || value[0] == '.' || strspn(value, letters) != size)
+		return refuse(p,
+			      "option name=%s: 1 to 64 letters, digits, '.', '_' and '-' are wanted, no '.' in front",
+			      value);
+	return set_string(p, &p->options->member, value);
+}
+
+static int set_consistency(struct parser *p, const char *value)
+{
+	if (strcmp(value, "strong") == 0)
+		return 0;
+	if (strcmp(value, "weak") == 0 || strcmp(value, "eventual") == 0)
+		return refuse(p, "option consistency=%s: not in this version, which is always strong", value);
+	return refuse(p, "option consistency=%s: strong is wanted", value);
+}
+
+static int set_on_loss(struct parser *p, const char *value)
+{
+	if (strcmp(value, "none") == 0)
+		return 0;
+	if (strcmp(value, "term") == 0 || strcmp(value, "kill") == 0)
+		return refuse(p, "option on_loss=%s: not in this version, which sends no signals", value);
+	return refuse(p, "option on_loss=%s: none, term or kill is wanted", value);
+}
+
+static int refuse_cluster(struct parser *p, const char *value)
+{
+	(void)value;
+	return refuse(p, "options listen=, join= and key= are not in this version: a cluster has one member");
+}
+
+static const struct {
+	const char *name;
+	int (*set)(struct parser *p, const char *value);
+} valued[] = {
+	{"name", set_name},
+	{"timeout", set_timeout},
+	{"session_ttl", set_session_ttl},
+	{"voters", set_voters},
+	{"consistency", set_consistency},
+	{"on_loss", set_on_loss},
+	{"listen", refuse_cluster},
+	{"join", refuse_cluster},
+	{"key", refuse_cluster},
+};
+
+/* ---- the options that are words ---- */
+
+static bool is_among(const char *word, const char *const *list)
+{
+	for (; *list; list++)
+		if (strcmp(word, *list) == 0)
+			return true;
+	return false;
+}
+
+/* mount(8) and fstab say these to everybody; they mean nothing here, or what is so anyway. (inotify: with one
+ * member all changes come through this kernel, which raises the events itself.) */
+static bool is_ignored(const char *word)
+{
+	static const char *const list[] = {
+		"rw",	 "defaults", "auto",	  "noauto",   "user",	"nouser",   "users",	  "owner",    "group",
+		"dev",	 "suid",     "exec",	  "async",    "atime",	"diratime", "relatime",   "norelatime",
+		"nofail", "_netdev", "nomand",	  "loud",     "inotify", "default_permissions", "",	NULL,
+	};
+
+	return is_among(word, list) || strncmp(word, "x-", 2) == 0 || strncmp(word, "X-", 2) == 0 ||
+	       strncmp(word, "comment=", 8) == 0;
+}
+
+static bool is_for_kernel(const char *word)
+{
+	static const char *const list[] = {
+		"ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime", "sync", "dirsync", "auto_unmount", NULL,
+	};
+
+	return is_among(word, list);
+}
+
+static int add_kernel(struct parser *p, const char *word)
+{
+	char *old = p->options->kernel, *both;
+
+	if (asprintf(&both, "%s%s%s", old ? old : "", old ? "," : "", word) < 0)
+		return refuse(p, "out of memory");
+	free(old);
+	p->options->kernel = both;
+	return 0;
+}
+
+static int set_word(struct parser *p, const char *word)
+{
+	if (strcmp(word, "allow_other") == 0)
+		p->allow_other = true;
+	else if (strcmp(word, "allow_root") == 0)
+		p->allow_root = true;
+	else if (strcmp(word, "debug") == 0)
+		p->options->debug = true;
+	else if (is_for_kernel(word))
+		return add_kernel(p, word);
+	else if (!is_ignored(word))
+		return refuse(p, "unknown option '%s': coordfs -h lists them", word);
+	return 0;
+}
+
+static int set_option(struct parser *p, char *option)
+{
+	char *value = strchr(option, '=');
+	size_t size = value ? (size_t)(value - option) : strlen(option);
+
+	for (size_t i = 0; i < sizeof valued / sizeof *valued; i++) {
+		if (strlen(valued[i].name) != size || memcmp(valued[i].name, option, size) != 0)
+			continue;
+		if (!value)
+			return refuse(p, "option %s: %s=VALUE is wanted", option, option);
+		return valued[i].set(p, value + 1);
+	}
+	return set_word(p, option);
+}
+
+static int set_options(struct parser *p, const char *list)
+{
+	char *copy = strdup(list), *rest = copy, *option;
+	int code = copy ? 0 : refuse(p, "out of memory");
+
+	while (code == 0 && (option = strsep(&rest, ",")))
+		code = set_option(p, option);
+	free(copy);
+	return code;
+}
+
+/* ---- paths ---- */
+
+/* The daemon's working directory is "/". The last part of source may not be there yet. */
+static int make_absolute(struct parser *p, char **path)
+{
+	char directory[PATH_MAX], *absolute = realpath(*path, NULL);
+
+	if (!absolute && (*path)[0] != '/') {
+		if (!getcwd(directory, sizeof directory))
+			return refuse(p, "the working directory is gone: %s", strerror(errno));
+		if (asprintf(&absolute, "%s/%s", directory, *path) < 0)
+			absolute = NULL;
+	} else if (!absolute) {
+		absolute = strdup(*path);
+	}
+	if (!absolute)
+		return refuse(p, "out of memory");
+	free(*path);
+	*path = absolute;
+	return 0;
+}
+
+static bool is_below(const char *path, const char *directory)
+{
+	size_t size = strlen(directory);
+
+	return strncmp(path, directory, size) == 0 && (path[size] == '/' || path[size] == '\0' || size == 1);
+}
+
+static int check_paths(struct parser *p)
+{
+	struct options *o = p->options;
+
+	if (!o->source || !o->mountpoint)
+		return refuse(p, "usage: coordfs SOURCE MOUNTPOINT [-o OPTION,...]; coordfs -h tells more");
+	if (!*o->source || !*o->mountpoint)
+		return refuse(p, "SOURCE and MOUNTPOINT must not be empty");
+	if (make_absolute(p, &o->source) < 0 || make_absolute(p, &o->mountpoint) < 0)
+		return -1;
+	if (is_below(o->source, o->mountpoint))
+		return refuse(p, "%s: the data directory lies below the mount point %s, which would hide it",
+			      o->source, o->mountpoint);
+	return 0;
+}
+
+/* ---- the whole line ---- */
+
+static int add_path(struct parser *p, const char *path)
+{
+	struct options *o = p->options;
+
+	if (!o->source)
+		return set_string(p, &o->source, path);
+	if (!o->mountpoint)
+		return set_string(p, &o->mountpoint, path);
+	return refuse(p, "'%s': SOURCE and MOUNTPOINT are given already", path);
+}
+
+static int parse_flag(struct parser *p, int flag, const char *argument)
+{
+	switch (flag) {
+	case 'f':
+		p->options->foreground = true;
+		return 0;
+	case 'd':
+		p->options->foreground = p->options->debug = true;
+		return 0;
+	case 'h':
+		p->options->help = true;
+		return 0;
+	case 'V':
+		p->options->version = true;
+		return 0;
+	case 'o':
+		return set_options(p, argument);
+	case 's':
+		return 0; /* one thread: it is so */
+	case ':':
+		return refuse(p, "-%c wants a value", optopt);
+	case 1:
+		return add_path(p, argument);
+	default:
+		return refuse(p, "unknown option '-%c': coordfs -h lists them", optopt);
+	}
+}
+
+/* root mounts for all, others for themselves. */
+static int settle_access(struct parser *p)
+{
+	if (p->allow_root && !p->allow_other)
+		return add_kernel(p, "allow_root");
+	if (p->allow_other || geteuid() == 0)
+		return add_kernel(p, "allow_other");
+	return 0;
+}
+
+int options_parse(struct options *o, int argc, char **argv, char *error, size_t error_size)
+{
+	struct parser p = {.options = o, .error = error, .error_size = error_size};
+	int flag, code = 0;
+
+	*o = (struct options){.timeout_s = 10, .session_ttl_s = 10, .voters = 5};
+	opterr = 0;
+	while (code == 0 && (flag = getopt(argc, argv, "-:fdhVso:")) != -1)
+		code = parse_flag(&p, flag, optarg);
+	for (; code == 0 && optind < argc; optind++)
+		code = add_path(&p, argv[optind]);
+	if (code < 0 || o->help || o->version)
+		return code;
+	if (check_paths(&p) < 0)
+		return -1;
+	return settle_access(&p);
+}
+
+void options_fini(struct options *o)
+{
+	free(o->source);
+	free(o->mountpoint);
+	free(o->member);
+	free(o->kernel);
+	*o = (struct options){0};
+}
