@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 
 #include "front/mount.h"
 
@@ -38,7 +39,9 @@ static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	const struct fuse_lowlevel_ops *ops = ops_of(parent);
 
-	if (ops->lookup)
+	if (strlen(name) > LIMIT_NAME_BYTES)
+		fuse_reply_err(req, ENAMETOOLONG); /* the kernel's own limit is higher */
+	else if (ops->lookup)
 		ops->lookup(req, parent, name);
 	else
 		fuse_reply_err(req, ENOENT);

@@ -143,11 +143,11 @@ int dynamic_attr(struct front *f, fuse_ino_t node, struct stat *out)
 	if (code < 0)
 		return code;
 	out->st_ino = node;
-	out->st_blocks = 0;
 	if (S_ISREG(out->st_mode)) {
 		out->st_nlink = 1;
 		out->st_size = (off_t)generated_size(f, node, dynamic_print_info);
 	}
+	out->st_blocks = (out->st_size + 511) / 512;
 	return OK;
 }
 

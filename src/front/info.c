@@ -111,11 +111,11 @@ int info_attr(struct front *f, fuse_ino_t node, struct stat *out)
 		return code;
 	out->st_ino = node;
 	out->st_mode = info_mode(node, out->st_mode);
-	out->st_blocks = 0;
 	if (S_ISREG(out->st_mode)) {
 		out->st_nlink = 1;
 		out->st_size = (off_t)generated_size(f, node, info_print);
 	}
+	out->st_blocks = (out->st_size + 511) / 512;
 	return OK;
 }
 

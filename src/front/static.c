@@ -87,6 +87,7 @@ int static_attr(struct front *f, unsigned id, struct stat *out)
 		out->st_nlink = links(f, id);
 	else
 		out->st_size = (off_t)generated_size(f, node, print);
+	out->st_blocks = (out->st_size + 511) / 512;
 	return OK;
 }
 

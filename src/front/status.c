@@ -26,7 +26,7 @@ static void gather(struct front *f, struct status_figures *s)
 	machine_meta(m, &s->meta);
 	machine_sessions(m, add_session, s);
 	s->locks = machine_lock_totals(m);
-	s->transactions = transactions_count(f);
+	s->transactions = transactions_count_active(f);
 	s->started_ns = f->started_ns;
 }
 

@@ -63,7 +63,7 @@ void status_print_figures(FILE *out, const struct status_figures *s)
 	fprintf(out, "revision=%" PRIu64 " state=%016" PRIx64 "\n", s->meta.applied, (uint64_t)s->meta.state_hash);
 	print_sessions(out, s);
 	fprintf(out, "locks         %" PRIu64 " held, %" PRIu64 " waiting\n", s->locks.holders, s->locks.waiters);
-	fprintf(out, "transactions  %" PRIu64 " on this mount\n", s->transactions);
+	fprintf(out, "transactions  %" PRIu64 " open on this mount\n", s->transactions);
 	print_room(out, s);
 }
 
@@ -88,7 +88,7 @@ void metrics_print_figures(FILE *out, const struct status_figures *s)
 	gauge(out, "sessions", "Open sessions.", s->sessions);
 	gauge(out, "locks_held", "Locks that are held.", s->locks.holders);
 	gauge(out, "locks_waiting", "Requests that wait for a lock.", s->locks.waiters);
-	gauge(out, "transactions", "Transactions in transactions/ of this mount.", s->transactions);
+	gauge(out, "transactions", "Open transactions of this mount.", s->transactions);
 	gauge(out, "objects", "Files, directories, counters and the like.", s->meta.inodes);
 	gauge(out, "state_records", "Records of the state.", s->meta.records);
 	gauge(out, "state_bytes", "Size of the state.", s->meta.state_bytes);

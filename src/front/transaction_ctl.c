@@ -83,6 +83,18 @@ static int resolve(struct txn *t, struct bytes path, uint64_t *inode)
 	return code;
 }
 
+static const char *require_words(int code)
+{
+	switch (code) {
+	case ERR_NOT_FOUND:
+		return "no such file in this transaction's view";
+	case ERR_INVALID:
+		return "locks are taken on files";
+	default:
+		return error_text(code);
+	}
+}
+
 static int require(struct txn *t, const struct ctl_request *q, char *why)
 {
 	uint64_t inode;
@@ -97,8 +109,7 @@ static int require(struct txn *t, const struct ctl_request *q, char *why)
 		code = transaction_require(t->inner, inode, q->token);
 	if (code < 0)
 		snprintf(why, PARSE_ERROR_BYTES, "require %.*s: %s", (int)(q->path.size < 120 ? q->path.size : 120),
-			 (const char *)q->path.data,
-			 code == ERR_NOT_FOUND ? "no such lock file in this transaction's view" : error_text(code));
+			 (const char *)q->path.data, require_words(code));
 	return code;
 }
 

@@ -190,7 +190,7 @@ void txn_wake(struct txn *t)
 
 	switch (t->state) {
 	case TXN_ACTIVE:
-		snprintf(reason, sizeof reason, "timeout: not committed within %llu seconds",
+		snprintf(reason, sizeof reason, "timeout: not committed within %llu s",
 			 (unsigned long long)t->timeout_s);
 		txn_rollback(t, reason, true, NULL);
 		break;

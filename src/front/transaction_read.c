@@ -65,6 +65,7 @@ static void own_attr(struct txn *t, fuse_ino_t node, mode_t mode, struct stat *o
 		out->st_nlink = 6;
 	if (S_ISREG(mode))
 		out->st_size = (off_t)generated_size(t->front, node, transactions_print_node);
+	out->st_blocks = (out->st_size + 511) / 512;
 }
 
 static int object_attr(struct txn *t, fuse_ino_t node, struct stat *out)

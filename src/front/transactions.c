@@ -112,6 +112,16 @@ unsigned transactions_count(struct front *f)
 	return f->transactions->listed;
 }
 
+unsigned transactions_count_active(struct front *f)
+{
+	struct transactions *all = f->transactions;
+	unsigned count = 0;
+
+	for (unsigned slot = 0; slot < all->used; slot++)
+		count += all->slots[slot] && all->slots[slot]->listed && all->slots[slot]->state == TXN_ACTIVE;
+	return count;
+}
+
 void transactions_list(struct front *f, struct dir_reply *d, mode_t type, uint64_t offset, uint64_t bias)
 {
 	struct transactions *all = f->transactions;
@@ -175,7 +185,7 @@ static struct txn *add(struct front *f, unsigned slot, struct transaction *inner
 	t->front = f;
 	t->slot = slot;
 	t->number = next_number(all);
-	strncpy(t->name, c->name, LIMIT_NAME_BYTES);
+	memcpy(t->name, c->name, strlen(c->name)); /* check_new has measured it */
 	t->uid = fuse_req_ctx(c->req)->uid;
 	t->gid = fuse_req_ctx(c->req)->gid;
 	t->begun_ns = (int64_t)machine_time_ns(replica_machine(f->replica));
@@ -193,6 +203,8 @@ static struct txn *add(struct front *f, unsigned slot, struct transaction *inner
 
 static int check_new(struct front *f, const char *name)
 {
+	if (strlen(name) > LIMIT_NAME_BYTES)
+		return ERR_NAME_TOO_LONG;
 	if (virtual_name_reserved(name))
 		return ERR_PERM;
 	if (transactions_named(f, name))

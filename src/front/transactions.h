@@ -55,7 +55,8 @@ void transactions_free(struct front *f); /* when no proposal can be answered any
 struct txn *transactions_at(struct front *f, fuse_ino_t node); /* NULL: no such one any more */
 struct txn *transactions_named(struct front *f, const char *name);
 fuse_ino_t transactions_lookup(struct front *f, const char *name); /* 0: none */
-unsigned transactions_count(struct front *f);
+unsigned transactions_count(struct front *f); /* in transactions/ */
+unsigned transactions_count_active(struct front *f);
 static inline fuse_ino_t txn_node(const struct txn *t)
 {
 	return node_make(NODE_TXN, t->slot, INODE_ROOT);
