@@ -252,7 +252,8 @@ int engine_start(struct replica *r, char *error, size_t error_size)
 		rc = init_raft(r, error, error_size);
 	if (rc)
 		return rc;
-	e->broken = e->finalize_failed = false;
+	e->broken = false;
+	e->finalize_failed = false;
 	e->short_since_ms = 0;
 	snapshots_reset(r);
 	if (r->directory.fresh)
