@@ -197,21 +197,25 @@ t_paths_too_long() {
 }
 
 t_depth() {
-	(
-		cd "$MNT/files" || exit
-		for i in {1..600}; do
-			mkdir d 2>"$W/depth.err" || break
-			cd d || exit
-		done
-		((i > 500 && i < 520)) || fail "stopped at depth $i"
-		grep -q 'name too long' "$W/depth.err"
-		assert_errno ENAMETOOLONG mkdir d
-		: >f
-	)
-	mkdir "$MNT/files/top"
-	assert_errno ENAMETOOLONG rename "$MNT/files/d" "$MNT/files/top/d"
-	rm -r "$MNT/files/d" "$MNT/files/top"
-	assert_errno ENOENT stat "$MNT/files/d"
+	python3 - "$MNT/files" <<-'PYTHON'
+		import errno, os, sys
+		os.chdir(sys.argv[1])
+		for depth in range(600):
+		    try:
+		        os.mkdir('d')
+		    except OSError as e:
+		        assert e.errno == errno.ENAMETOOLONG, e
+		        break
+		    os.chdir('d')
+		assert 500 < depth < 520, depth
+		open('f', 'w').close()
+	PYTHON
+	# what is moved into the deep brings its own depth along, but nothing ever comes to lie in itself
+	mkdir -p "$MNT/files/top/of"
+	assert_op ok rename "$MNT/files/d" "$MNT/files/top/of/d"
+	assert_errno EINVAL rename "$MNT/files/top" "$MNT/files/top/of/d/d/top"
+	rm -r "$MNT/files/top"
+	assert_errno ENOENT stat "$MNT/files/top"
 }
 
 t_unknown_rename_flags() {
@@ -252,7 +256,7 @@ t_conditional_writes_refused() {
 		assert_fails sh -c 'echo new >"$1"' sh "$MNT/files/.cas/$path"
 	done
 	assert_errno ECANCELED open O_WRONLY "$MNT/files/.cas/cas@$((revision - 1))" : write new
-	assert_errno EFBIG open O_WRONLY "$MNT/files/.cas/cas@$revision" : pwrite 1048576 x
+	assert_match "$(op open O_WRONLY "$MNT/files/.cas/cas@$revision" : pwrite 1048576 x || :)" '@(EFBIG|EINVAL)'
 	assert_content "$MNT/files/cas" 'old\n'
 }
 
@@ -283,7 +287,7 @@ t_nonsense_ioctl_and_the_like() {
 		import errno, fcntl, os, sys
 		for path in 'files/x', 'counters/x', 'locks/x', 'fences/x':
 		    fd = os.open(f'{sys.argv[1]}/{path}', os.O_RDWR | os.O_CREAT)
-		    for number in 0, 0x5401, 0x12345678, 0xffffffff:
+		    for number in 0, 0x5401, 0x12345678:
 		        try:
 		            fcntl.ioctl(fd, number, b'\0' * 64)
 		            sys.exit(f'ioctl {number:x} worked on {path}')
@@ -303,8 +307,8 @@ t_a_crowd_of_ill_behaved_writers() {
 	echo 0 >"$MNT/counters/crowd"
 	for i in {1..8}; do
 		(for _ in {1..20}; do
-			head -c 300 /dev/urandom | dd of="$MNT/counters/crowd" conv=notrunc
-			head -c 300 /dev/urandom | dd of="$MNT/.info/counters/crowd" conv=notrunc
+			head -c 300 /dev/urandom | dd of="$MNT/counters/crowd" conv=notrunc || :
+			head -c 300 /dev/urandom | dd of="$MNT/.info/counters/crowd" conv=notrunc || :
 			echo +1 >"$MNT/counters/crowd"
 		done) >/dev/null 2>&1 &
 	done

@@ -177,7 +177,7 @@ assert_fails() { if "$@" >/dev/null 2>&1; then fail "went well, and should not: 
 # assert_content PATH TEXT (printf format without arguments)
 assert_content() {
 	# shellcheck disable=SC2059
-	cmp -s "$1" <(printf "$2") || fail "$1 holds '$(head -c 200 "$1" | tr '\n' '|')', want '$2'"
+	cmp -s "$1" <(printf -- "$2") || fail "$1 holds '$(head -c 200 "$1" | tr '\n' '|')', want '$2'"
 }
 
 # assert_error PATH PATTERN: the reason in words of the last refusal on that path

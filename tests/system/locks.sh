@@ -181,17 +181,17 @@ t_conversion_down_lets_readers_in() {
 }
 
 t_two_upgraders_do_not_hang() {
+	# the first gives up its shared lock to wait; so nobody is in the second one's way, as on Linux
 	has a up
 	has b up
 	assert_ask ok a flock sh
 	assert_ask ok b flock sh
 	tell a flock ex
 	assert_waits a locks/up
-	tell b flock ex
+	assert_ask ok b flock ex
+	assert_eq "$(hear a 0.05)" silence
+	assert_ask ok b flock un
 	assert_hears a ok
-	assert_waits b locks/up
-	assert_ask ok a flock un
-	assert_hears b ok
 }
 
 t_a_failed_conversion_without_waiting_loses_the_old_lock() {
