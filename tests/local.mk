@@ -113,3 +113,34 @@ endif
 .PHONY: fuzzers
 fuzzers: $(BUILT_SOURCES)
 	$(MAKE) $(AM_MAKEFLAGS) $(FUZZERS)
+
+# ---- bench ---------------------------------------------------------------------------------------------------------
+#
+# `make bench` measures; `make check` only compiles it. BENCH_FLAGS='--million' and more: see tests/bench/run.
+
+BENCHMARKS = \
+	tests/bench/bench \
+	tests/bench/nullfs
+
+check_PROGRAMS += $(BENCHMARKS)
+EXTRA_DIST += tests/bench/run
+
+tests_bench_bench_SOURCES = \
+	tests/bench/bench.c \
+	tests/bench/load.c tests/bench/load.h \
+	tests/bench/measure.c tests/bench/measure.h \
+	tests/bench/op_counter.c \
+	tests/bench/op_file.c \
+	tests/bench/op_lock.c \
+	tests/bench/operations.h \
+	tests/bench/report.c tests/bench/report.h \
+	tests/bench/scale.c tests/bench/scale.h
+tests_bench_bench_CFLAGS = $(AM_CFLAGS) -pthread
+tests_bench_bench_LDADD =
+tests_bench_nullfs_SOURCES = tests/bench/nullfs.c
+tests_bench_nullfs_LDADD = $(FUSE_LIBS)
+
+.PHONY: bench
+bench: $(BUILT_SOURCES)
+	$(MAKE) $(AM_MAKEFLAGS) src/coordfs$(EXEEXT) $(BENCHMARKS)
+	top_builddir='$(abs_top_builddir)' $(BASH_SHELL) $(top_srcdir)/tests/bench/run $(BENCH_FLAGS)

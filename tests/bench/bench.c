@@ -1,0 +1,385 @@
+/*
+ * bench: how fast coordfs is, beside what the machine allows. tests/bench/run (or `make bench`) mounts all it needs.
+ *
+ *     bench measure [OPTION...] -n NULLFS MOUNT            all operations, then the goals
+ *     bench fill MOUNT COUNT                               that many counters, below counters/bench-fill
+ *     bench verify MOUNT COUNT                             they are all there and hold what they should
+ *     bench goal NAME VALUE WANTED UNIT                    a line of the goals' table for something measured elsewhere
+ *
+ *     -n NULLFS     where nullfs is mounted          -d DIR       on the disk of coordfs's data; without,
+ *                                                                 the limit is null alone
+ *     -c CLIENTS    beside one client (64)           -t           clients are threads, not processes
+ *     -r ROUNDS     (11)                             -s SECONDS   of each slice (0.1; twice that for many clients)
+ *     -o TEXT       only operations with TEXT in their name
+ *     -l ENTRIES    in the directory that ls lists (100000; 0: leave it out)
+ *
+ * How to read the tables
+ *
+ * p50 and p99 are the time a client waits for one operation; per s counts what all clients together get done. All are
+ * medians over the rounds. A pair (lock and unlock, make and remove) counts as one operation. Beside each stands its
+ * limit, measured in the same rounds:
+ *
+ * null    the same calls on nullfs, a FUSE daemon that does nothing: what the kernel and two switches of process cost.
+ * disk    one write of 4 KiB with O_DIRECT | O_DSYNC: what it costs to make anything durable here.
+ * n       how many durable changes the operation promises (INTERFACE.md: a returned write is committed).
+ * limit   null + n * disk: nobody who keeps the promise can be faster by more than noise.
+ *
+ * With one client the ratio is coordfs's p50 to that limit: 1.00 is perfect, 1.30 is the goal. With many clients
+ * writes to the disk are shared, so the ratio is coordfs's operations per second to those of nullfs: more is better.
+ * Below 1.00 with one client (or above with many) means noise, or that coordfs saves requests or sleeps that nullfs
+ * does not save: nullfs sleeps in read(2) between requests.
+ *
+ * One client's null has two usual values, some 10 us when the client and the daemon share a processor and 50 to 90 when
+ * one wakes the other on its own; the scheduler chooses, slice by slice. The ratio of a round compares like with like
+ * often enough for the median of many rounds to hold still: `run --calibrate` measures nullfs against itself, and what
+ * its ratios differ from 1.00 is the error of this machine on this day. --one-cpu and --two-cpus take the choice away.
+ *
+ * Rows that end in "one file" make all clients want the same lock: a queue, no work side by side. Their p50 is the
+ * wait for the whole queue. O_EXCL on one name has no queue but clients that poll, as shells do.
+ *
+ * The goals' table shows medians, the ratio as the median of each round's own ratio, and its range over the rounds: a
+ * wide range means that the machine was busy with something else, and that the verdict is worth little.
+ *
+ * Exit status: 0 measured, also when goals were missed; 1 something failed or was wrong (a sum, two holders of a lock);
+ * 2 usage.
+ */
+
+#include "measure.h"
+#include "operations.h"
+#include "report.h"
+#include "scale.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ROWS_MAX 64
+#define FILL_DIRECTORIES 1000
+#define FILL_CLIENTS 64
+#define LIST_GOAL_S 1.0
+
+struct options {
+	struct plan plan;
+	unsigned int clients;
+	bool threads;
+	const char *only;
+	unsigned int entries;
+	char stem[32];
+};
+
+struct bench {
+	const struct options *options;
+	struct load *load;
+	struct row *rows;
+	unsigned int row_count;
+	bool failed;
+};
+
+/* ---- operations ------------------------------------------------------------------------------------------------- */
+
+static bool is_wanted(const struct options *options, const struct operation *operation, unsigned int clients)
+{
+	if (operation->contended && clients == 1)
+		return false;
+	return !options->only || strstr(operation->name, options->only);
+}
+
+static void measure_operation(struct bench *bench, const struct operation *operation, unsigned int clients)
+{
+	struct plan plan = bench->options->plan;
+	struct row *row = &bench->rows[bench->row_count];
+
+	if (!is_wanted(bench->options, operation, clients) || bench->row_count == ROWS_MAX)
+		return;
+	if (clients > 1)
+		plan.seconds *= 2;
+	bench->row_count++;
+	if (row_measure(row, bench->load, &plan, operation, clients) != 0)
+		bench->failed = true;
+	report_row(row);
+}
+
+static void measure_clients(struct bench *bench, unsigned int clients)
+{
+	const struct operation *tables[] = { lock_operations, counter_operations, file_operations };
+
+	report_head(clients);
+	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+		for (const struct operation *operation = tables[i]; operation->name; operation++)
+			measure_operation(bench, operation, clients);
+}
+
+static const struct row *row_find(const struct bench *bench, const char *name, unsigned int clients)
+{
+	for (unsigned int i = 0; i < bench->row_count; i++)
+		if (bench->rows[i].clients == clients && strcmp(bench->rows[i].operation->name, name) == 0 &&
+		    !bench->rows[i].fault[0])
+			return &bench->rows[i];
+	return NULL;
+}
+
+/* ---- goals ------------------------------------------------------------------------------------------------------ */
+
+static void goal_latency(const struct bench *bench, const char *name, const char *operation)
+{
+	const struct row *row = row_find(bench, operation, 1);
+
+	if (!row)
+		return;
+	report_goal(&(struct goal){
+		.name = name,
+		.unit = "us",
+		.measured = row_figure(row, SUBJECT, P50_US),
+		.limit = row_limit_us(row),
+		.ratio = row_latency_ratio(row),
+		.wanted = 1.3,
+	});
+}
+
+static void goal_rate(const struct bench *bench)
+{
+	const struct row *row = row_find(bench, OPERATION_ADD, bench->options->clients);
+	char name[64];
+
+	if (!row || row->clients == 1)
+		return;
+	snprintf(name, sizeof name, "%u clients adding to one counter", row->clients);
+	report_goal(&(struct goal){
+		.name = name,
+		.unit = "/s",
+		.measured = row_figure(row, SUBJECT, PER_S),
+		.limit = row_figure(row, NULLFS, PER_S),
+		.ratio = row_rate_ratio(row),
+		.wanted = 0.6,
+		.at_least = true,
+	});
+}
+
+/* ---- ls --------------------------------------------------------------------------------------------------------- */
+
+static int list_once(const char *dir, uint64_t want, double *seconds)
+{
+	uint64_t count;
+
+	if (ls_run(dir, seconds, &count) != 0)
+		return -1;
+	if (count == want)
+		return 0;
+	fprintf(stderr, "bench: ls %s printed %llu lines, should be %llu\n", dir, (unsigned long long)count,
+		(unsigned long long)want);
+	return -1;
+}
+
+/* nullfs makes its 100,000 names up. */
+static int list_rounds(const struct plan *plan, const char *dir, unsigned int entries, double *null_s, double *subject_s)
+{
+	char null_dir[PATH_MAX];
+
+	snprintf(null_dir, sizeof null_dir, "%s/listed", plan->places[NULLFS].dir);
+	for (unsigned int round = 0; round < plan->rounds; round++)
+		if (list_once(null_dir, 100000, &null_s[round]) != 0 || list_once(dir, entries, &subject_s[round]) != 0)
+			return -1;
+	return 0;
+}
+
+static int measure_list(const struct options *options, struct spread *subject)
+{
+	const struct plan *plan = &options->plan;
+	double make_s, null_s[ROUNDS_MAX], subject_s[ROUNDS_MAX];
+	char base[PATH_MAX - 16], dir[PATH_MAX];
+	struct fill fill = { .base = base, .dir_count = 1, .per_dir = options->entries, .clients = 4 };
+	struct spread null;
+
+	snprintf(base, sizeof base, "%s/counters/%s-list", plan->places[SUBJECT].dir, options->stem);
+	snprintf(dir, sizeof dir, "%s/d0", base);
+	if (fill_make(&fill, &make_s) != 0 || list_rounds(plan, dir, options->entries, null_s, subject_s) != 0)
+		return -1;
+	null = spread_of(null_s, plan->rounds);
+	*subject = spread_of(subject_s, plan->rounds);
+	printf("\nls of %u entries: %.3f s (%.3f-%.3f); of 100000 on nullfs: %.3f s; made in %.1f s, %.0f per s\n",
+	       options->entries, subject->median, subject->min, subject->max, null.median, make_s,
+	       options->entries / make_s);
+	return 0;
+}
+
+/* ---- measure ---------------------------------------------------------------------------------------------------- */
+
+static void report_goals(struct bench *bench)
+{
+	struct spread list = { 0 };
+	bool listed = bench->options->entries && !bench->options->only;
+
+	if (listed && measure_list(bench->options, &list) != 0)
+		bench->failed = true;
+	report_goals_head();
+	goal_latency(bench, "committed write on an open handle, p50, 1 client", OPERATION_ADD);
+	goal_latency(bench, "strong read on an open handle, p50, 1 client", OPERATION_READ);
+	goal_rate(bench);
+	if (list.median > 0)
+		report_absolute("ls of 100,000 entries", list, LIST_GOAL_S * bench->options->entries / 100000, "s");
+}
+
+static int measure_run(struct bench *bench)
+{
+	measure_clients(bench, 1);
+	if (bench->options->clients > 1)
+		measure_clients(bench, bench->options->clients);
+	report_goals(bench);
+	counter_remove(&bench->options->plan.places[SUBJECT]);
+	if (bench->failed)
+		puts("\nFAILED: something above went wrong");
+	return bench->failed;
+}
+
+static int measure(const struct options *options)
+{
+	struct bench bench = {
+		.options = options,
+		.load = load_new(options->clients, !options->threads),
+		.rows = calloc(ROWS_MAX, sizeof *bench.rows),
+	};
+	int result = 1;
+
+	if (bench.load && bench.rows)
+		result = measure_run(&bench);
+	else
+		fputs("bench: no memory\n", stderr);
+	load_free(bench.load);
+	free(bench.rows);
+	return result;
+}
+
+/* ---- the command line ------------------------------------------------------------------------------------------- */
+
+static int usage(void)
+{
+	fputs("usage: bench measure [-c CLIENTS] [-r ROUNDS] [-s SECONDS] [-o TEXT] [-l ENTRIES] [-t] [-d DIR] -n NULLFS MOUNT\n"
+	      "       bench fill|verify MOUNT COUNT\n"
+	      "       bench goal NAME VALUE WANTED UNIT\n",
+	      stderr);
+	return 2;
+}
+
+static int option_take(struct options *options, int option, char *value)
+{
+	struct plan *plan = &options->plan;
+
+	switch (option) {
+	case 'n':
+		plan->places[NULLFS].dir = value;
+		return 0;
+	case 'd':
+		plan->places[DISK].dir = value;
+		return 0;
+	case 'o':
+		options->only = value;
+		return 0;
+	case 't':
+		options->threads = true;
+		return 0;
+	case 's':
+		plan->seconds = atof(value);
+		return plan->seconds > 0 ? 0 : -1;
+	case 'c':
+		options->clients = (unsigned int)atoi(value);
+		return options->clients >= 1 && options->clients <= 10000 ? 0 : -1;
+	case 'r':
+		plan->rounds = (unsigned int)atoi(value);
+		return plan->rounds >= 1 && plan->rounds <= ROUNDS_MAX ? 0 : -1;
+	case 'l':
+		options->entries = (unsigned int)atoi(value);
+		return 0;
+	}
+	return -1;
+}
+
+static int command_measure(int argc, char **argv)
+{
+	struct options options = { .plan = { .rounds = 11, .seconds = 0.1 }, .clients = 64, .entries = 100000 };
+	struct place *places = options.plan.places;
+	int option;
+
+	snprintf(options.stem, sizeof options.stem, "bench-%ld", (long)getpid());
+	places[SUBJECT] = (struct place){ .name = "coordfs", .stem = options.stem };
+	places[NULLFS] = (struct place){ .name = "nullfs", .stem = options.stem };
+	places[DISK] = (struct place){ .name = "the disk", .stem = options.stem };
+	while ((option = getopt(argc, argv, "n:d:o:ts:c:r:l:")) != -1)
+		if (option_take(&options, option, optarg) != 0)
+			return usage();
+	if (optind != argc - 1 || !places[NULLFS].dir)
+		return usage();
+	places[SUBJECT].dir = argv[optind];
+	return measure(&options);
+}
+
+static int fill_of(char **argv, char base[PATH_MAX - 16], struct fill *fill)
+{
+	unsigned long count = strtoul(argv[2], NULL, 10);
+
+	snprintf(base, PATH_MAX - 16, "%s/counters/bench-fill", argv[1]);
+	*fill = (struct fill){ .base = base,
+			       .dir_count = FILL_DIRECTORIES,
+			       .per_dir = (unsigned int)(count / FILL_DIRECTORIES),
+			       .clients = FILL_CLIENTS };
+	if (count && count % FILL_DIRECTORIES == 0)
+		return 0;
+	fprintf(stderr, "bench: COUNT must be a multiple of %d\n", FILL_DIRECTORIES);
+	return -1;
+}
+
+static int command_fill(int argc, char **argv)
+{
+	char base[PATH_MAX - 16];
+	struct fill fill;
+	double seconds;
+
+	if (argc != 3 || fill_of(argv, base, &fill) != 0)
+		return usage();
+	if (fill_make(&fill, &seconds) != 0)
+		return 1;
+	printf("%s counters made in %.1f s by %u clients, %.0f per s\n", argv[2], seconds, fill.clients,
+	       strtod(argv[2], NULL) / seconds);
+	return 0;
+}
+
+static int command_verify(int argc, char **argv)
+{
+	char base[PATH_MAX - 16];
+	struct fill fill;
+
+	if (argc != 3 || fill_of(argv, base, &fill) != 0)
+		return usage();
+	return fill_verify(&fill) != 0;
+}
+
+static int command_goal(int argc, char **argv)
+{
+	double measured;
+
+	if (argc != 5 || strtod(argv[3], NULL) <= 0)
+		return usage();
+	measured = strtod(argv[2], NULL);
+	report_absolute(argv[1], (struct spread){ measured, measured, measured }, strtod(argv[3], NULL), argv[4]);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "measure", command_measure },
+	{ "fill", command_fill },
+	{ "verify", command_verify },
+	{ "goal", command_goal },
+};
+
+int main(int argc, char **argv)
+{
+	for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	return usage();
+}

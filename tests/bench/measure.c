@@ -1,0 +1,155 @@
+#include "measure.h"
+
+#include "operations.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- medians ---------------------------------------------------------------------------------------------------- */
+
+static int double_compare(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+struct spread spread_of(double *values, unsigned int count)
+{
+	if (count == 0)
+		return (struct spread){ .median = 0 };
+	qsort(values, count, sizeof *values, double_compare);
+	return (struct spread){
+		.median = (values[(count - 1) / 2] + values[count / 2]) / 2,
+		.min = values[0],
+		.max = values[count - 1],
+	};
+}
+
+static double slice_figure(const struct slice *slice, enum figure figure)
+{
+	switch (figure) {
+	case P50_US:
+		return slice->p50_us;
+	case P99_US:
+		return slice->p99_us;
+	case PER_S:
+		return slice->per_s;
+	}
+	return 0;
+}
+
+double row_figure(const struct row *row, enum side side, enum figure figure)
+{
+	double values[ROUNDS_MAX];
+
+	for (unsigned int round = 0; round < row->round_count; round++)
+		values[round] = slice_figure(&row->slices[side][round], figure);
+	return spread_of(values, row->round_count).median;
+}
+
+double row_limit_us(const struct row *row)
+{
+	return row_figure(row, NULLFS, P50_US) + row->operation->commits * row_figure(row, DISK, P50_US);
+}
+
+struct spread row_latency_ratio(const struct row *row)
+{
+	double values[ROUNDS_MAX], limit_us;
+
+	for (unsigned int round = 0; round < row->round_count; round++) {
+		limit_us = row->slices[NULLFS][round].p50_us + row->operation->commits * row->slices[DISK][round].p50_us;
+		values[round] = limit_us > 0 ? row->slices[SUBJECT][round].p50_us / limit_us : 0;
+	}
+	return spread_of(values, row->round_count);
+}
+
+struct spread row_rate_ratio(const struct row *row)
+{
+	double values[ROUNDS_MAX], limit_per_s;
+
+	for (unsigned int round = 0; round < row->round_count; round++) {
+		limit_per_s = row->slices[NULLFS][round].per_s;
+		values[round] = limit_per_s > 0 ? row->slices[SUBJECT][round].per_s / limit_per_s : 0;
+	}
+	return spread_of(values, row->round_count);
+}
+
+/* ---- rounds ----------------------------------------------------------------------------------------------------- */
+
+static int row_fail(struct row *row, const struct place *place, const char *what, int64_t got, int64_t want)
+{
+	snprintf(row->fault, sizeof row->fault, "%s on %s: %lld, should be %lld", what, place->name, (long long)got,
+		 (long long)want);
+	return -1;
+}
+
+static int row_fail_errno(struct row *row, const struct place *place, int error)
+{
+	snprintf(row->fault, sizeof row->fault, "failed on %s: %s", place->name, strerror(error));
+	return -1;
+}
+
+/* Each addition that was acknowledged is in the sum, and nothing else. */
+static int sum_check(struct row *row, const struct place *place, const struct slice *slice, int64_t before)
+{
+	int64_t after, want = before + (row->operation->adds ? (int64_t)slice->done_count : 0);
+
+	if (counter_value(place, &after) != 0)
+		return row_fail(row, place, "sum unreadable", 0, want);
+	return after == want ? 0 : row_fail(row, place, "WRONG SUM", after, want);
+}
+
+static int slice_check(struct row *row, const struct place *place, const struct slice *slice)
+{
+	if (slice->error)
+		return row_fail_errno(row, place, slice->error);
+	if (slice->intruder_count)
+		return row_fail(row, place, "NO EXCLUSION: holders at once", (int64_t)slice->intruder_count, 0);
+	return slice->done_count ? 0 : row_fail(row, place, "nothing done", 0, 1);
+}
+
+static int tree_slice(struct row *row, struct load *load, const struct plan *plan, enum side side, struct slice *slice)
+{
+	const struct place *place = &plan->places[side];
+	int64_t before;
+
+	if (counter_value(place, &before) != 0)
+		return row_fail(row, place, "sum unreadable", 0, 0);
+	*slice = load_run(load, row->operation, place, row->clients, plan->seconds);
+	return slice_check(row, place, slice) == 0 ? sum_check(row, place, slice, before) : -1;
+}
+
+static int disk_slice(struct row *row, struct load *load, const struct plan *plan, struct slice *slice)
+{
+	const struct place *place = &plan->places[DISK];
+
+	*slice = load_run(load, &disk_operation, place, row->clients, plan->seconds / 2);
+	return slice_check(row, place, slice);
+}
+
+static int round_measure(struct row *row, struct load *load, const struct plan *plan, unsigned int round)
+{
+	if (tree_slice(row, load, plan, NULLFS, &row->slices[NULLFS][round]) != 0)
+		return -1;
+	if (row->operation->commits && plan->places[DISK].dir &&
+	    disk_slice(row, load, plan, &row->slices[DISK][round]) != 0)
+		return -1;
+	if (tree_slice(row, load, plan, SUBJECT, &row->slices[SUBJECT][round]) != 0)
+		return -1;
+	row->round_count++;
+	return 0;
+}
+
+int row_measure(struct row *row, struct load *load, const struct plan *plan, const struct operation *operation,
+		unsigned int clients)
+{
+	memset(row, 0, sizeof *row);
+	row->operation = operation;
+	row->clients = clients;
+	for (unsigned int round = 0; round < plan->rounds; round++)
+		if (round_measure(row, load, plan, round) != 0)
+			return -1;
+	return 0;
+}

@@ -1,0 +1,60 @@
+/*
+ * measure: one operation, on the subject and on its limits, in turns.
+ *
+ * The machine is noisy and its noise comes in waves longer than a slice. So a round takes one slice of each, close
+ * together in time; a ratio is made within its round; and what is shown is the median of the rounds.
+ */
+
+#ifndef BENCH_MEASURE_H
+#define BENCH_MEASURE_H
+
+#include "load.h"
+
+#define ROUNDS_MAX 99
+
+enum side { SUBJECT, NULLFS, DISK, SIDE_COUNT };
+enum figure { P50_US, P99_US, PER_S };
+
+/* Everything known about an operation with so many clients. */
+struct row {
+	const struct operation *operation;
+	unsigned int clients;
+	unsigned int round_count; /* those complete */
+	struct slice slices[SIDE_COUNT][ROUNDS_MAX];
+	char fault[128]; /* what went wrong, or empty */
+};
+
+struct plan {
+	struct place places[SIDE_COUNT];
+	unsigned int rounds; /* at most ROUNDS_MAX */
+	double seconds;	     /* of a slice */
+};
+
+/* Middle, lowest and highest of the rounds. */
+struct spread {
+	double median, min, max;
+};
+
+/*
+ * row_measure - all rounds of one operation; sums and exclusion are checked in each slice.
+ * Errors: -1, and row->fault tells in words; the rounds before that remain.
+ */
+int row_measure(struct row *row, struct load *load, const struct plan *plan, const struct operation *operation,
+		unsigned int clients);
+
+/* row_figure - the median over the rounds; 0 if there are none. */
+double row_figure(const struct row *row, enum side side, enum figure figure);
+
+/* row_limit_us - the null operation and, for each commit, a write on the disk. */
+double row_limit_us(const struct row *row);
+
+/* row_latency_ratio - the subject's p50 to that limit. Below 1 is better than the limit. */
+struct spread row_latency_ratio(const struct row *row);
+
+/* row_rate_ratio - the subject's operations per second to those of nullfs. Above 1 is better than the limit. */
+struct spread row_rate_ratio(const struct row *row);
+
+/* spread_of - sorts the values. */
+struct spread spread_of(double *values, unsigned int count);
+
+#endif

@@ -1,0 +1,193 @@
+/*
+ * The operations of counters/, and the transaction of one addition.
+ *
+ * All clients work on one counter. Who adds, writes as `echo +1 >&3` does: write(2), so that the handle's offset moves
+ * on. The sum is checked by the caller; who reads, checks that it reads the number that nobody is changing.
+ */
+
+#include "operations.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void sum_path(const struct place *place, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s/counters/%s-sum", place->dir, place->stem);
+}
+
+/* A number, a newline, and nothing else. */
+static int value_parse(const char *text, ssize_t length, int64_t *value)
+{
+	char *end;
+
+	if (length < 0)
+		return -1;
+	errno = 0;
+	*value = strtoll(text, &end, 10);
+	if (length >= 2 && errno == 0 && end == text + length - 1 && *end == '\n')
+		return 0;
+	errno = EPROTO;
+	return -1;
+}
+
+static int value_read(int fd, int64_t *value)
+{
+	char text[64];
+	ssize_t length = pread(fd, text, sizeof text - 1, 0);
+
+	text[length > 0 ? length : 0] = '\0';
+	return value_parse(text, length, value);
+}
+
+int counter_value(const struct place *place, int64_t *value)
+{
+	char path[PATH_MAX];
+	int fd, result;
+
+	sum_path(place, path);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return -1;
+	result = value_read(fd, value);
+	close(fd);
+	return result;
+}
+
+void counter_remove(const struct place *place)
+{
+	char path[PATH_MAX];
+
+	sum_path(place, path);
+	unlink(path);
+}
+
+static int open_handle(struct client *client)
+{
+	sum_path(client->place, client->path);
+	client->fd = open(client->path, O_RDWR | O_CLOEXEC);
+	return client->fd < 0 ? -1 : value_read(client->fd, &client->expected);
+}
+
+static void close_handle(struct client *client)
+{
+	if (client->fd >= 0)
+		close(client->fd);
+}
+
+static int open_none(struct client *client)
+{
+	int result = open_handle(client);
+
+	close_handle(client);
+	return result;
+}
+
+static int write_whole(int fd, const char *text)
+{
+	size_t length = strlen(text);
+
+	errno = 0;
+	return write(fd, text, length) == (ssize_t)length ? 0 : -1;
+}
+
+static int write_to(const char *path, int flags, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC | flags, 0666), result;
+
+	if (fd < 0)
+		return -1;
+	result = write_whole(fd, text);
+	return close(fd) == 0 ? result : -1;
+}
+
+static int add_handle(struct client *client)
+{
+	return write_whole(client->fd, "+1\n");
+}
+
+/* As the shell does for `echo +1 > f`. */
+static int add_path(struct client *client)
+{
+	return write_to(client->path, O_CREAT | O_TRUNC, "+1\n");
+}
+
+static int expect(const struct client *client, int64_t value)
+{
+	errno = EPROTO;
+	return value == client->expected ? 0 : -1;
+}
+
+static int read_handle(struct client *client)
+{
+	int64_t value;
+
+	return value_read(client->fd, &value) == 0 ? expect(client, value) : -1;
+}
+
+static int read_path(struct client *client)
+{
+	int fd = open(client->path, O_RDONLY | O_CLOEXEC), result;
+	int64_t value = 0;
+
+	if (fd < 0)
+		return -1;
+	result = value_read(fd, &value);
+	close(fd);
+	return result == 0 ? expect(client, value) : -1;
+}
+
+static int stat_path(struct client *client)
+{
+	struct stat st;
+
+	if (stat(client->path, &st) != 0)
+		return -1;
+	errno = EPROTO;
+	return S_ISREG(st.st_mode) && st.st_size >= 2 ? 0 : -1;
+}
+
+/* ---- transactions ----------------------------------------------------------------------------------------------- */
+
+static int open_transaction(struct client *client)
+{
+	client_path(client, client->path, "transactions", "t", false);
+	return 0;
+}
+
+/* What is inside is staged by the path of the tree, and so seen by the sum's check. */
+static int transact(struct client *client)
+{
+	if (mkdir(client->path, 0777) != 0)
+		return -1;
+	snprintf(client->other, PATH_MAX, "%.2000s/counters/%s-sum", client->path, client->place->stem);
+	if (write_to(client->other, 0, "+1\n") != 0)
+		return -1;
+	snprintf(client->other, PATH_MAX, "%.2000s/ctl", client->path);
+	if (write_to(client->other, 0, "commit\n") != 0)
+		return -1;
+	return rmdir(client->path);
+}
+
+/* Left over when a step failed. */
+static void close_transaction(struct client *client)
+{
+	rmdir(client->path);
+}
+
+const struct operation counter_operations[] = {
+	{ .name = OPERATION_ADD, .commits = 1, .one_file = true, .adds = true, .open = open_handle, .step = add_handle,
+	  .close = close_handle },
+	{ .name = "counter +1, open + write + close", .commits = 1, .one_file = true, .adds = true, .open = open_none,
+	  .step = add_path },
+	{ .name = OPERATION_READ, .one_file = true, .open = open_handle, .step = read_handle, .close = close_handle },
+	{ .name = "counter read, open + read + close", .one_file = true, .open = open_none, .step = read_path },
+	{ .name = "stat", .one_file = true, .open = open_none, .step = stat_path },
+	{ .name = "transaction of one +1", .commits = 1, .adds = true, .open = open_transaction, .step = transact,
+	  .close = close_transaction },
+	{ .name = NULL },
+};

@@ -1,0 +1,31 @@
+/* operations: what the clients do. One table for each tree. */
+
+#ifndef BENCH_OPERATIONS_H
+#define BENCH_OPERATIONS_H
+
+#include "load.h"
+
+extern const struct operation lock_operations[];
+extern const struct operation counter_operations[];
+extern const struct operation file_operations[];
+
+/* The names that goals are made of. */
+#define OPERATION_ADD "counter +1, open handle"
+#define OPERATION_READ "counter read, open handle"
+
+/* What a durable change costs at least: 4 KiB, O_DIRECT | O_DSYNC, onto blocks that the file has already. */
+extern const struct operation disk_operation;
+
+/* The fixed part and the client's number, or one path for all if the operation has one_file. */
+void client_path(const struct client *client, char path[PATH_MAX], const char *tree, const char *kind, bool one_file);
+
+/*
+ * counter_value - what PLACE/counters/STEM-sum holds; it is made if it is not there.
+ * Errors: -1 and errno.
+ */
+int counter_value(const struct place *place, int64_t *value);
+
+/* Remove that counter again. */
+void counter_remove(const struct place *place);
+
+#endif

@@ -1,0 +1,96 @@
+#include "report.h"
+
+#include <stdio.h>
+
+void report_head(unsigned int clients)
+{
+	if (clients == 1)
+		printf("\n%-34s %31s   %33s\n%-34s %9s %9s %11s   %9s %2s %9s %9s %6s\n", "1 client: p50 and p99 in us",
+		       "coordfs", "the limit: null + n * disk", "operation", "p50", "p99", "per s", "null", "n", "disk",
+		       "limit", "ratio");
+	else
+		printf("\n%2u %-31s %31s   %33s\n%-34s %9s %9s %11s   %11s %11s %6s\n", clients,
+		       "clients: p50 and p99 in us", "coordfs", "the limit: null per s", "operation", "p50", "p99", "per s",
+		       "null per s", "disk per s", "ratio");
+	fflush(stdout);
+}
+
+/* What the disk does, where it was measured. */
+static const char *disk_text(const struct row *row, enum figure figure, int precision, char text[32])
+{
+	double value = row_figure(row, DISK, figure);
+
+	snprintf(text, 32, "%.*f", precision, value);
+	return value > 0 ? text : "-";
+}
+
+static void row_latency(const struct row *row)
+{
+	char disk[32];
+
+	printf("   %9.1f %2u %9s %9.1f %6.2f\n", row_figure(row, NULLFS, P50_US), row->operation->commits,
+	       disk_text(row, P50_US, 1, disk), row_limit_us(row), row_latency_ratio(row).median);
+}
+
+static void row_rate(const struct row *row)
+{
+	char disk[32];
+
+	printf("   %11.0f %11s %6.2f\n", row_figure(row, NULLFS, PER_S), disk_text(row, PER_S, 0, disk),
+	       row_rate_ratio(row).median);
+}
+
+void report_row(const struct row *row)
+{
+	printf("%-34s ", row->operation->name);
+	if (row->fault[0]) {
+		printf("%s\n", row->fault);
+	} else {
+		printf("%9.1f %9.1f %11.0f", row_figure(row, SUBJECT, P50_US), row_figure(row, SUBJECT, P99_US),
+		       row_figure(row, SUBJECT, PER_S));
+		if (row->clients == 1)
+			row_latency(row);
+		else
+			row_rate(row);
+	}
+	fflush(stdout);
+}
+
+void report_goals_head(void)
+{
+	printf("\n%-52s %12s %12s %6s %15s %8s\n", "goal", "measured", "limit", "ratio", "(rounds)", "wanted");
+}
+
+static void goal_line(const struct goal *goal, const char *verdict)
+{
+	char measured[32], limit[32], rounds[32], wanted[32];
+
+	snprintf(measured, sizeof measured, "%.*f %s", goal->measured < 100 ? 2 : 0, goal->measured, goal->unit);
+	snprintf(limit, sizeof limit, "%.*f %s", goal->limit < 100 ? 2 : 0, goal->limit, goal->unit);
+	snprintf(rounds, sizeof rounds, "(%.2f-%.2f)", goal->ratio.min, goal->ratio.max);
+	snprintf(wanted, sizeof wanted, "%s %.2f", goal->at_least ? ">=" : "<=", goal->wanted);
+	printf("%-52s %12s %12s %6.2f %15s %8s  %s\n", goal->name, measured, limit, goal->ratio.median, rounds, wanted,
+	       verdict);
+	fflush(stdout);
+}
+
+void report_goal(const struct goal *goal)
+{
+	bool pass = goal->at_least ? goal->ratio.median >= goal->wanted : goal->ratio.median <= goal->wanted;
+
+	goal_line(goal, pass ? "PASS" : "MISS");
+}
+
+void report_absolute(const char *name, struct spread measured, double wanted, const char *unit)
+{
+	struct goal goal = {
+		.name = name,
+		.unit = unit,
+		.measured = measured.median,
+		.limit = wanted,
+		.ratio = { measured.median / wanted, measured.min / wanted, measured.max / wanted },
+		.wanted = 1,
+	};
+
+	report_goal(&goal);
+}
