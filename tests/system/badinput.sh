@@ -77,11 +77,11 @@ t_garbage_to_a_counter_in_a_transaction() {
 }
 
 t_random_bytes_to_everything() {
-	local path i size
+	local path size
 	echo 7 >"$MNT/counters/r"
 	echo 7 >"$MNT/fences/r"
 	begin tr
-	for i in {1..40}; do
+	for _ in {1..40}; do
 		size=$((RANDOM % 3000 + 1))
 		head -c $size /dev/urandom >"$W/random"
 		for path in counters/r fences/r .info/counters/r .info/locks/.self transactions/tr/ctl transactions/tr/counters/r; do
@@ -303,9 +303,8 @@ t_nonsense_ioctl_and_the_like() {
 }
 
 t_a_crowd_of_ill_behaved_writers() {
-	local i
 	echo 0 >"$MNT/counters/crowd"
-	for i in {1..8}; do
+	for _ in {1..8}; do
 		(for _ in {1..20}; do
 			head -c 300 /dev/urandom | dd of="$MNT/counters/crowd" conv=notrunc || :
 			head -c 300 /dev/urandom | dd of="$MNT/.info/counters/crowd" conv=notrunc || :
