@@ -30,7 +30,7 @@ struct program {
 	struct options options;
 	struct log log;
 	uv_loop_t loop;
-	uv_signal_t on_term, on_int;
+	uv_signal_t on_signal[3];
 	struct replica *replica;
 	struct front *front;
 	int report_fd; /* to the waiting parent; -1: it was told, or there is none */
@@ -88,8 +88,8 @@ static void on_machine_log(void *ctx, const char *line)
 
 static void close_signals(struct program *p)
 {
-	uv_close((uv_handle_t *)&p->on_term, NULL);
-	uv_close((uv_handle_t *)&p->on_int, NULL);
+	for (size_t i = 0; i < sizeof p->on_signal / sizeof *p->on_signal; i++)
+		uv_close((uv_handle_t *)&p->on_signal[i], NULL);
 }
 
 static void on_closed(void *ctx)
@@ -115,6 +115,8 @@ static void on_signal(uv_signal_t *handle, int number)
 {
 	struct program *p = handle->data;
 
+	if (number == SIGHUP && !p->options.foreground)
+		return; /* a daemon has no terminal that could hang up */
 	log_line(&p->log, LOG_LEVEL_INFO, "signal %d: unmounting %s", number, p->options.mountpoint);
 	stop(p);
 }
@@ -193,10 +195,16 @@ static void on_failed(void *ctx, const char *text)
 	stop(p);
 }
 
-static int watch_signal(struct program *p, uv_signal_t *handle, int number)
+/* Once the loop runs these cannot fail but for numbers that are no signals. */
+static void watch_signals(struct program *p)
 {
-	handle->data = p;
-	return uv_signal_init(&p->loop, handle) || uv_signal_start(handle, on_signal, number);
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		uv_signal_init(&p->loop, &p->on_signal[i]);
+		p->on_signal[i].data = p;
+		uv_signal_start(&p->on_signal[i], on_signal, numbers[i]);
+	}
 }
 
 static int open_replica(struct program *p, char *error, size_t error_size)
@@ -231,8 +239,7 @@ static int start(struct program *p, char *error, size_t error_size)
 	p->front = front_new(&p->loop);
 	if (!p->front || open_replica(p, error, error_size) < 0)
 		return -1;
-	if (watch_signal(p, &p->on_term, SIGTERM) || watch_signal(p, &p->on_int, SIGINT))
-		abort(); /* uv_signal_start fails for numbers that are no signals only */
+	watch_signals(p);
 	return 0;
 }
 
@@ -241,7 +248,6 @@ static int run(struct program *p)
 {
 	char error[512];
 
-	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	if (start(p, error, sizeof error) < 0) {
 		fail(p, error);

@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -286,7 +287,8 @@ static int parse_flag(struct parser *p, int flag, const char *argument)
 	case 1:
 		return add_path(p, argument);
 	default:
-		return refuse(p, "unknown option '-%c': coordfs -h lists them", optopt);
+		return optopt ? refuse(p, "unknown option '-%c': coordfs -h lists them", optopt)
+			      : refuse(p, "unknown option: coordfs -h lists them");
 	}
 }
 
@@ -302,12 +304,17 @@ static int settle_access(struct parser *p)
 
 int options_parse(struct options *o, int argc, char **argv, char *error, size_t error_size)
 {
+	static const struct option words[] = {
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
+	};
 	struct parser p = {.options = o, .error = error, .error_size = error_size};
 	int flag, code = 0;
 
 	*o = (struct options){.timeout_s = 10, .session_ttl_s = 10, .voters = 5};
 	opterr = 0;
-	while (code == 0 && (flag = getopt(argc, argv, "-:fdhVso:")) != -1)
+	while (code == 0 && (flag = getopt_long(argc, argv, "-:fdhVso:", words, NULL)) != -1)
 		code = parse_flag(&p, flag, optarg);
 	for (; code == 0 && optind < argc; optind++)
 		code = add_path(&p, argv[optind]);

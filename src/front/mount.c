@@ -2,11 +2,14 @@
 
 #include "front/mount.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "front/handle.h"
 #include "front/loop.h"
@@ -105,6 +108,44 @@ static int make_session(struct front *f)
 	return f->session ? 0 : -1;
 }
 
+/* libfuse and fusermount3 say on stderr why a mount failed. It becomes part of our one line. */
+static int stderr_to_memory(int *saved)
+{
+	int memory = memfd_create("mount", MFD_CLOEXEC);
+
+	*saved = fcntl(2, F_DUPFD_CLOEXEC, 3);
+	if (memory >= 0 && *saved >= 0)
+		dup2(memory, 2);
+	return memory;
+}
+
+static void stderr_back(int memory, int saved, char *words, size_t size)
+{
+	ssize_t got = memory >= 0 ? pread(memory, words, size - 1, 0) : 0;
+
+	words[got > 0 ? got : 0] = '\0';
+	words[strcspn(words, "\n")] = '\0';
+	if (saved >= 0) {
+		dup2(saved, 2);
+		close(saved);
+	}
+	if (memory >= 0)
+		close(memory);
+}
+
+static int mount_session(struct front *f, char *error, size_t error_size)
+{
+	char words[256];
+	int saved, memory = stderr_to_memory(&saved);
+	int code = fuse_session_mount(f->session, f->config.mountpoint);
+
+	stderr_back(memory, saved, words, sizeof words);
+	if (code != 0)
+		snprintf(error, error_size, "cannot mount on %s: %s", f->config.mountpoint,
+			 *words ? words : "libfuse does not say why");
+	return code;
+}
+
 int front_start(struct front *f, struct replica *replica, const struct front_config *config, char *error,
 		size_t error_size)
 {
@@ -122,12 +163,8 @@ int front_start(struct front *f, struct replica *replica, const struct front_con
 		snprintf(error, error_size, "libfuse refuses the options '%s'", config->options);
 		return -1;
 	}
-	if (fuse_session_mount(f->session, config->mountpoint) != 0) {
-		snprintf(error, error_size,
-			 "cannot mount on %s: is /dev/fuse there, is the directory yours, is fuse3 installed?",
-			 config->mountpoint);
+	if (mount_session(f, error, error_size) != 0)
 		return -1;
-	}
 	return loop_start(f, error, error_size);
 }
 

@@ -99,7 +99,7 @@ int mountpoint_check(const char *path, char *error, size_t error_size)
 	struct stat st;
 	int code = stat(path, &st);
 
-	if (code != 0 && errno == ENOTCONN) {
+	if (code != 0 && (errno == ENOTCONN || errno == ECONNABORTED)) {
 		unmount_dead(path);
 		code = stat(path, &st);
 	}
