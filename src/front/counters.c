@@ -3,15 +3,9 @@
 #include "front/machine_class.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "front/parse.h"
-
-static size_t render(int64_t value, char out[32])
-{
-	return (size_t)snprintf(out, 32, "%lld\n", (long long)value);
-}
 
 /* ---- READ ---- */
 
@@ -22,7 +16,7 @@ static int snapshot(struct front *f, struct handle *h, uint64_t offset)
 	char text[32];
 	int code = attr_now(f, handle_inode(h), &attr, &orphan);
 
-	return code < 0 ? code : text_snapshot(&h->text, offset, text, render(attr.value, text));
+	return code < 0 ? code : text_snapshot(&h->text, offset, text, value_text(attr.kind, attr.value, text));
 }
 
 void counters_read(struct front *f, struct call *c)
@@ -56,7 +50,7 @@ static void answer_value(struct front *f, struct call *c, const struct reply *re
 
 	(void)f;
 	if ((c->fi.flags & O_ACCMODE) == O_RDWR)
-		text_reply(&h->text, text, render(reply->value, text));
+		text_reply(&h->text, text, value_text(h->kind, reply->value, text));
 	fuse_reply_write(c->req, c->size);
 }
 

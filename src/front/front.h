@@ -160,6 +160,9 @@ extern const struct fuse_lowlevel_ops dispatch_ops;
 /* Reply with the errno of a code. */
 void reply_code(fuse_req_t req, int code);
 
+/* What a counter or a fence of this value reads as: a line. Tokens use the sign bit as any other. Returns its length. */
+size_t value_text(enum inode_kind kind, int64_t value, char out[32]);
+
 /* struct stat of an object as front shows it: true st_size for counters and fences. */
 void stat_of_attr(const struct attr *attr, struct stat *out);
 

@@ -311,11 +311,9 @@ static int parse_token(struct bytes text, uint64_t *token, char *why)
 	char shown[64];
 	int code = parse_u64(text, token);
 
-	if (code == ERR_RANGE || (code == OK && *token > INT64_MAX)) {
-		explain(why, "token '%s' is beyond a 63-bit number", quoted(text, shown));
-		return ERR_RANGE;
-	}
-	if (code < 0)
+	if (code == ERR_RANGE)
+		explain(why, "token '%s' is beyond a 64-bit number", quoted(text, shown));
+	else if (code < 0)
 		explain(why, "'%s' is no token: a decimal number without sign", quoted(text, shown));
 	return code;
 }

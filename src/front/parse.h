@@ -29,7 +29,7 @@ int parse_counter(struct bytes input, Coordfs__CounterRequest **requests, size_t
 void parse_counter_free(Coordfs__CounterRequest *requests);
 
 /* A write to a fence: a token a line. As each must be at least the one before it, the last one says it all.
- * Errors: ERR_INVALID, ERR_RANGE (beyond 63 bits), ERR_STALE (smaller than one before it), ERR_TOO_BIG. An input
+ * Errors: ERR_INVALID, ERR_RANGE (beyond 64 bits), ERR_STALE (smaller than one before it), ERR_TOO_BIG. An input
  * of 0 bytes gives 0. */
 int parse_fence(struct bytes input, uint64_t *highest, char *why);
 

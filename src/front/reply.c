@@ -33,10 +33,19 @@ static struct timespec time_of(int64_t ns)
 	return t;
 }
 
+size_t value_text(enum inode_kind kind, int64_t value, char out[32])
+{
+	if (kind == KIND_FENCE)
+		return (size_t)snprintf(out, 32, "%llu\n", (unsigned long long)value);
+	return (size_t)snprintf(out, 32, "%lld\n", (long long)value);
+}
+
 static off_t size_of(const struct attr *attr)
 {
+	char text[32];
+
 	if (attr->kind == KIND_COUNTER || attr->kind == KIND_FENCE)
-		return snprintf(NULL, 0, "%lld\n", (long long)attr->value);
+		return (off_t)value_text(attr->kind, attr->value, text);
 	return (off_t)attr->size;
 }
 

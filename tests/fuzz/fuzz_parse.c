@@ -76,7 +76,14 @@ static void fuzz_fence(struct bytes input)
 	int code = parse_fence(input, &token, why);
 
 	require_words(code, why);
-	require(code != OK || token <= INT64_MAX, "a token beyond its limit");
+	if (code == OK) {
+		char line[32];
+		uint64_t again;
+		int size = snprintf(line, sizeof line, "%llu\n", (unsigned long long)token);
+
+		require(parse_fence((struct bytes){line, (size_t)size}, &again, why) == OK && again == token,
+			"an accepted token is refused when written again");
+	}
 }
 
 static void fuzz_info(struct bytes input)

@@ -279,8 +279,8 @@ static void test_fence(void **state)
 	expect_fence("", OK, 0);
 	expect_fence("41\n41\n42\n", OK, 42);
 	expect_fence("42\n41\n", ERR_STALE, 0);
-	expect_fence("9223372036854775807", OK, INT64_MAX);
-	expect_fence("9223372036854775808", ERR_RANGE, 0);
+	expect_fence("18446744073709551615", OK, UINT64_MAX);
+	expect_fence("18446744073709551616", ERR_RANGE, 0);
 	expect_fence("99999999999999999999", ERR_RANGE, 0);
 	expect_fence("+1", ERR_INVALID, 0);
 	expect_fence("-1", ERR_INVALID, 0);
