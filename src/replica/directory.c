@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -113,16 +114,52 @@ static int open_path(struct directory *d, const char *path, struct failure *f)
 	return 0;
 }
 
+static void read_holder(struct directory *d, char pid[static 32])
+{
+	pid[0] = '\0';
+	read_small(d->fd, "lock", pid, 32);
+	pid[strspn(pid, "0123456789")] = '\0';
+}
+
+/* A killed process is gone only when its last thread has ended: until then it keeps what it had locked. */
+static bool holder_is_dying(struct directory *d)
+{
+	char pid[32], path[64], stat[256] = "";
+	const char *state;
+
+	read_holder(d, pid);
+	snprintf(path, sizeof path, "/proc/%s/stat", pid);
+	if (!pid[0] || read_small(AT_FDCWD, path, stat, sizeof stat) < 0)
+		return true; /* just gone, or not yet written down */
+	state = strrchr(stat, ')');
+	return state && state[1] && strchr("ZX", state[2]);
+}
+
 static int lock_held(struct directory *d, struct failure *f)
 {
-	char pid[32] = "";
+	char pid[32];
 
 	if (errno != EWOULDBLOCK)
 		return fail_errno(f, d->path, "cannot lock");
-	read_small(d->fd, "lock", pid, sizeof pid);
-	pid[strspn(pid, "0123456789")] = '\0';
+	read_holder(d, pid);
 	return fail(f, ERR_BUSY, "%s is in use by pid %s: stop that coordfs first, or name another directory", d->path,
 		    pid[0] ? pid : "(unknown)");
+}
+
+static int lock_patiently(struct directory *d)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+
+	for (int tries = 0; flock(d->lock_fd, LOCK_EX | LOCK_NB); tries++) {
+		if (errno != EWOULDBLOCK)
+			return -1;
+		if (tries >= 100 || !holder_is_dying(d)) {
+			errno = EWOULDBLOCK;
+			return -1;
+		}
+		nanosleep(&pause, NULL);
+	}
+	return 0;
 }
 
 static int lock_directory(struct directory *d, struct failure *f)
@@ -130,7 +167,7 @@ static int lock_directory(struct directory *d, struct failure *f)
 	d->lock_fd = openat(d->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (d->lock_fd < 0)
 		return fail_errno(f, d->path, "cannot make the lock file");
-	if (flock(d->lock_fd, LOCK_EX | LOCK_NB)) {
+	if (lock_patiently(d)) {
 		int rc = lock_held(d, f);
 
 		close(d->lock_fd);
