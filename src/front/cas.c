@@ -1,5 +1,8 @@
 /* files/.cas/PATH@REVISION: what is written there becomes PATH's content, if its content is still of that revision.
- * Reading gives the revision that the content has; after a write, on the same handle, the one that it made. */
+ * Reading gives the revision that the content has; after a write, on the same handle, the one that it made.
+ *
+ * One write(2) is one step. What a program writes in several (a shell's printf does, line by line) goes on behind the
+ * first, each only if nobody changed the file since the one before: whoever wants it as a whole writes it at once. */
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -58,25 +61,36 @@ static void on_written(struct front *f, struct call *c, const struct reply *repl
 	int size = snprintf(text, sizeof text, "%" PRIu64 "\n", reply->revision);
 
 	(void)f;
+	dynamic_handle(&c->fi)->has_written = true;
+	dynamic_handle(&c->fi)->revision = reply->revision;
 	text_reply(generated_handle(&c->fi), text, (size_t)size);
 	fuse_reply_write(c->req, c->size);
 }
 
 static void propose(const struct name *n, const struct call *c, const char *data)
 {
+	const struct dynamic_handle *h = dynamic_handle(&c->fi);
 	Coordfs__Command command = COORDFS__COMMAND__INIT;
 	Coordfs__Write q = COORDFS__WRITE__INIT;
 	struct call copy = *c;
 
 	q.inode = n->inode;
 	q.data = binary_of_bytes((struct bytes){data, c->size});
-	q.truncate = true;
 	q.conditional = true;
-	q.if_revision = n->revision;
+	q.if_revision = h->has_written ? h->revision : n->revision;
+	q.truncate = !h->has_written;
+	q.append = h->has_written && c->fi.flags & O_APPEND;
+	q.offset = h->has_written && !q.append ? c->offset : 0;
 	command.of_case = COORDFS__COMMAND__OF_WRITE;
 	command.write = &q;
 	copy.answer = on_written;
 	call_propose(&copy, &command);
+}
+
+/* The first write of a handle is the beginning of the content. (An append begins wherever the kernel believes.) */
+static bool is_next(const struct call *c)
+{
+	return c->offset == 0 || dynamic_handle(&c->fi)->has_written || c->fi.flags & O_APPEND;
 }
 
 /* Errors are noted for the file itself. */
@@ -92,10 +106,8 @@ void cas_write(const struct name *n, const struct call *c, const char *data)
 		call_refuse(&copy, code, NULL);
 	else if (!access_allows(c->req, &a, 2))
 		call_refuse(&copy, ERR_ACCESS, "no permission to write to the file");
-	else if (c->size > LIMIT_FILE_BYTES)
-		call_refuse(&copy, ERR_TOO_BIG, NULL);
-	else if (c->offset > 0 && !(c->fi.flags & O_APPEND))
-		call_refuse(&copy, ERR_INVALID, "the new content must come in one write(2)");
+	else if (!is_next(c))
+		call_refuse(&copy, ERR_INVALID, "the new content begins at offset 0");
 	else
 		propose(n, &copy, data);
 }

@@ -197,6 +197,34 @@ static void dynamic_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, 
 		dynamic_getattr(req, node, fi);
 }
 
+static void dynamic_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	struct dynamic_handle *h = calloc(1, sizeof *h);
+
+	(void)node;
+	if (!h) {
+		reply_code(req, ERR_NO_MEMORY);
+		return;
+	}
+	text_init(&h->text);
+	fi->fh = (uintptr_t)h;
+	fi->direct_io = 1;
+	if (fuse_reply_open(req, fi) != 0) {
+		text_fini(&h->text);
+		free(h);
+	}
+}
+
+static void dynamic_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	struct dynamic_handle *h = dynamic_handle(fi);
+
+	(void)node;
+	text_fini(&h->text);
+	free(h);
+	fuse_reply_err(req, 0);
+}
+
 /* Nothing is listed in files/.cas: what walks a whole tree shall not walk it twice. */
 static void dynamic_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, struct fuse_file_info *fi)
 {
@@ -252,8 +280,8 @@ const struct fuse_lowlevel_ops dynamic_class_ops = {
 	.getattr = dynamic_getattr,
 	.setattr = dynamic_setattr,
 	.readdir = dynamic_readdir,
-	.open = generated_open,
+	.open = dynamic_open,
 	.read = dynamic_read,
 	.write = dynamic_write,
-	.release = generated_release,
+	.release = dynamic_release,
 };

@@ -40,6 +40,17 @@ struct name *names_find(struct front *f, fuse_ino_t node); /* NULL: a mirrored d
 /* The node of that name, made if it is new; 0: no memory. text only when it is of .info/transactions. */
 fuse_ino_t names_get(struct front *f, const struct name *want);
 
+/* An open file of the class. */
+struct dynamic_handle {
+	struct text text; /* first: generated_handle() */
+	bool has_written; /* files/.cas: … and made this revision */
+	uint64_t revision;
+};
+static inline struct dynamic_handle *dynamic_handle(const struct fuse_file_info *fi)
+{
+	return (struct dynamic_handle *)(uintptr_t)fi->fh;
+}
+
 /* cas.c */
 fuse_ino_t cas_lookup(struct front *f, uint64_t directory, const char *name);
 int cas_attr(struct front *f, const struct name *n, struct stat *out);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "front/transactions.h"
+#include "front/virtual.h"
 
 int generated_text(struct front *f, fuse_ino_t node, generate make, char **text, size_t *size)
 {
@@ -105,6 +106,30 @@ void generated_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *f
 	text_fini(t);
 	free(t);
 	fuse_reply_err(req, 0);
+}
+
+void generated_reply_xattr(fuse_req_t req, const void *data, size_t length, size_t size)
+{
+	if (size == 0)
+		fuse_reply_xattr(req, length);
+	else if (length > size)
+		reply_code(req, ERR_RANGE);
+	else
+		fuse_reply_buf(req, data, length);
+}
+
+void generated_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t size)
+{
+	size_t prefix = strlen(COORDFS_XATTR_PREFIX);
+	struct front *f = front_of(req);
+	int length = ERR_NO_DATA;
+
+	if (strncmp(name, COORDFS_XATTR_PREFIX, prefix) == 0)
+		length = info_value(f, node, name + prefix, f->scratch, LIMIT_XATTR_VALUE_BYTES);
+	if (length < 0)
+		reply_code(req, length);
+	else
+		generated_reply_xattr(req, f->scratch, (size_t)length, size);
 }
 
 int generated_setattr(int to_set, const struct stat *attr)

@@ -28,6 +28,10 @@ static inline struct text *generated_handle(const struct fuse_file_info *fi)
 	return (struct text *)(uintptr_t)fi->fh;
 }
 
+/* GETXATTR where nothing is stored: user.coordfs.KEY only. The first step of getxattr(2) asks with size 0. */
+void generated_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t size); /* answers req */
+void generated_reply_xattr(fuse_req_t req, const void *data, size_t length, size_t size);
+
 /* SETATTR on a generated file: truncation is ignored (O_TRUNC of `echo x > f`), all else is ERR_PERM. */
 int generated_setattr(int to_set, const struct stat *attr);
 

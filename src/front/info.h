@@ -38,8 +38,8 @@ struct info_plan {
 int info_plan_parse(struct bytes input, struct info_plan *plan, char *why);
 int info_plan_set(struct bytes key, struct bytes value, struct info_plan *plan, char *why);
 
-/* A WRITE's lines: parse, check who asks, carry it out, answer. c->node is the object: an inode, or a node of
- * another class, but never one of `.info`; c->fi the handle that gets the result; c->size the WRITE's. */
+/* A WRITE's lines: parse, check who asks, carry it out, answer. c->node is the object: an inode, or a
+ * transaction's node; c->fi the handle that gets the result; c->size the WRITE's. */
 void info_write_lines(struct front *f, const struct call *c, struct bytes input);
 
 #endif

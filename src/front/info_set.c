@@ -94,26 +94,23 @@ static void apply_to_inode(struct front *f, const struct call *c, const struct i
 
 /* ---- any object ---- */
 
-static bool asks_nothing(const struct info_plan *plan)
+static void apply_to_transaction(struct front *f, const struct call *c, const struct info_plan *plan)
 {
-	return !plan->is_break && !plan->set_min && !plan->set_max && !plan->set_timeout;
-}
+	const char *why;
+	int code = transactions_set(f, c, plan, &why);
 
-static void apply(struct front *f, const struct call *c, const struct info_plan *plan)
-{
-	const char *why = "nothing can be set on this object";
-	int code = asks_nothing(plan) ? OK : ERR_PERM;
-
-	if (node_class(c->node) == NODE_MACHINE) {
-		apply_to_inode(f, c, plan);
-		return;
-	}
-	if (node_class(c->node) == NODE_TXN)
-		code = transactions_set(f, c, plan, &why);
 	if (code < 0)
 		call_refuse(c, code, why);
 	else
 		answer_ok(c);
+}
+
+static void apply(struct front *f, const struct call *c, const struct info_plan *plan)
+{
+	if (node_class(c->node) == NODE_TXN)
+		apply_to_transaction(f, c, plan);
+	else
+		apply_to_inode(f, c, plan);
 }
 
 void info_write_lines(struct front *f, const struct call *c, struct bytes input)

@@ -194,6 +194,7 @@ static void static_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 const struct fuse_lowlevel_ops static_class_ops = {
 	.lookup = static_lookup,
 	.getattr = static_getattr,
+	.getxattr = generated_getxattr,
 	.readdir = static_readdir,
 	.open = generated_open_to_read,
 	.read = static_read,

@@ -346,28 +346,6 @@ static void txn_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
 
 /* ---- extended attributes ---- */
 
-static void reply_xattr(fuse_req_t req, const void *data, size_t length, size_t size)
-{
-	if (size == 0)
-		fuse_reply_xattr(req, length);
-	else if (length > size)
-		reply_code(req, ERR_RANGE);
-	else
-		fuse_reply_buf(req, data, length);
-}
-
-static void get_own(fuse_req_t req, fuse_ino_t node, const char *key, size_t size)
-{
-	char value[PARSE_ERROR_BYTES + 64];
-	int length = node_inode(node) == INODE_ROOT ? info_value(front_of(req), node, key, value, sizeof value) :
-						      ERR_NO_DATA;
-
-	if (length < 0)
-		reply_code(req, length);
-	else
-		reply_xattr(req, value, (size_t)length, size);
-}
-
 static Coordfs__Xattrs *xattrs_of(struct front *f, fuse_ino_t node)
 {
 	struct txn *t = transactions_at(f, node);
@@ -388,7 +366,7 @@ static void get_stored(fuse_req_t req, fuse_ino_t node, const char *name, size_t
 		if (strcmp(all->list[i]->name, name) == 0)
 			found = all->list[i];
 	if (found)
-		reply_xattr(req, found->value.data, found->value.len, size);
+		generated_reply_xattr(req, found->value.data, found->value.len, size);
 	else
 		reply_code(req, ERR_NO_DATA);
 	if (all)
@@ -397,8 +375,8 @@ static void get_stored(fuse_req_t req, fuse_ino_t node, const char *name, size_t
 
 static void txn_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t size)
 {
-	if (strncmp(name, COORDFS_XATTR_PREFIX, strlen(COORDFS_XATTR_PREFIX)) == 0)
-		get_own(req, node, name + strlen(COORDFS_XATTR_PREFIX), size);
+	if (node_inode(node) == INODE_ROOT)
+		generated_getxattr(req, node, name, size);
 	else
 		get_stored(req, node, name, size);
 }
@@ -419,7 +397,7 @@ static void txn_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
 	}
 	if (all)
 		coordfs__xattrs__free_unpacked(all, NULL);
-	reply_xattr(req, names, length, size);
+	generated_reply_xattr(req, names, length, size);
 }
 
 /* Locks are not part of a transaction: the table leaves them out, which is EOPNOTSUPP. */
