@@ -46,6 +46,10 @@ TESTS += $(UNIT_TESTS)
 # ---- system --------------------------------------------------------------------------------------------------------
 
 SYSTEM_TESTS = \
+	tests/system/cas.sh \
+	tests/system/info.sh \
+	tests/system/status.sh \
+	tests/system/transactions.sh \
 	tests/system/version.sh
 
 # real mounts; TESTS takes them when there is one
