@@ -48,6 +48,7 @@ TESTS += $(UNIT_TESTS)
 SYSTEM_TESTS = \
 	tests/system/cas.sh \
 	tests/system/info.sh \
+	tests/system/quickstart.sh \
 	tests/system/status.sh \
 	tests/system/transactions.sh \
 	tests/system/version.sh
