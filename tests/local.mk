@@ -33,10 +33,12 @@ UNIT_TESTS = \
 	tests/unit/test_replica \
 	tests/unit/test_status \
 	tests/unit/test_parse \
-	tests/unit/test_text
+	tests/unit/test_text \
+	tests/unit/test_transaction_end
 
 tests_unit_test_lock_SOURCES = tests/unit/test_lock.c tests/unit/lock_fixture.c tests/unit/lock_fixture.h $(MACHINE_FIXTURE)
 tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
+tests_unit_test_transaction_end_SOURCES = tests/unit/test_transaction_end.c $(MACHINE_FIXTURE)
 MACHINE_FIXTURE = tests/unit/machine_fixture.c tests/unit/machine_fixture.h
 tests_unit_test_replica_SOURCES = tests/unit/test_replica.c tests/unit/replica_fixture.c tests/unit/replica_fixture.h
 
