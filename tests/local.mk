@@ -1,5 +1,6 @@
 # `make check`: tests/driver runs each test, with a time limit, and counts each case it reports.
 #   tests/unit/test_*.c      cmocka; a program each
+#   tests/engine/test_*.c    cmocka; what is relied on in libraft
 #   tests/system/*.sh        real mounts; one at a time, for they measure and fill the machine
 #   tests/tidy/*.sh          the source itself
 # exit status: 0 passed, 77 skipped (and the output says why), else failed.
@@ -31,7 +32,12 @@ UNIT_TESTS = \
 	tests/unit/test_lock \
 	tests/unit/test_machine \
 	tests/unit/test_replica \
+	tests/unit/test_replica_damage \
+	tests/unit/test_replica_directory \
+	tests/unit/test_replica_full \
+	tests/unit/test_replica_killed \
 	tests/unit/test_status \
+	tests/unit/test_store \
 	tests/unit/test_parse \
 	tests/unit/test_text \
 	tests/unit/test_transaction_end
@@ -40,10 +46,23 @@ tests_unit_test_lock_SOURCES = tests/unit/test_lock.c tests/unit/lock_fixture.c 
 tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
 tests_unit_test_transaction_end_SOURCES = tests/unit/test_transaction_end.c $(MACHINE_FIXTURE)
 MACHINE_FIXTURE = tests/unit/machine_fixture.c tests/unit/machine_fixture.h
-tests_unit_test_replica_SOURCES = tests/unit/test_replica.c tests/unit/replica_fixture.c tests/unit/replica_fixture.h
+REPLICA_FIXTURE = tests/unit/replica_fixture.c tests/unit/replica_fixture.h
+tests_unit_test_replica_SOURCES = tests/unit/test_replica.c $(REPLICA_FIXTURE)
+tests_unit_test_replica_damage_SOURCES = tests/unit/test_replica_damage.c $(REPLICA_FIXTURE)
+tests_unit_test_replica_directory_SOURCES = tests/unit/test_replica_directory.c $(REPLICA_FIXTURE)
+tests_unit_test_replica_full_SOURCES = tests/unit/test_replica_full.c $(REPLICA_FIXTURE)
+tests_unit_test_replica_killed_SOURCES = tests/unit/test_replica_killed.c $(REPLICA_FIXTURE)
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
+
+# ---- engine: the libraft that is linked ----------------------------------------------------------------------------
+
+ENGINE_TESTS = \
+	tests/engine/test_raft
+
+check_PROGRAMS += $(ENGINE_TESTS)
+TESTS += $(ENGINE_TESTS)
 
 # ---- system --------------------------------------------------------------------------------------------------------
 

@@ -393,6 +393,7 @@ static void abandon(struct replica *r)
 	uv_loop_t *loop = r->loop;
 	bool closed = false;
 
+	r->failure_told = true; /* by replica_open's result */
 	while (!engine_is_idle(r)) {
 		uv_run(loop, UV_RUN_ONCE);
 		engine_run(r);
