@@ -22,7 +22,6 @@
 #include "base/log.h"
 #include "front/front.h"
 #include "front/mountpoint.h"
-#include "front/virtual.h"
 #include "options.h"
 #include "replica/replica.h"
 
@@ -34,7 +33,7 @@ struct program {
 	struct replica *replica;
 	struct front *front;
 	int report_fd; /* to the waiting parent; -1: it was told, or there is none */
-	bool serves, stopping;
+	bool stopping;
 	int status;
 };
 
@@ -77,13 +76,6 @@ static void fail(struct program *p, const char *line)
 		log_line(&p->log, LOG_LEVEL_ERROR, "%s", line);
 }
 
-static void on_machine_log(void *ctx, const char *line)
-{
-	struct program *p = ctx;
-
-	log_line(&p->log, LOG_LEVEL_WARNING, "%s", line);
-}
-
 /* ---- stopping ---- */
 
 static void close_signals(struct program *p)
@@ -105,8 +97,6 @@ static void stop(struct program *p)
 	if (p->stopping)
 		return;
 	p->stopping = true;
-	if (p->serves)
-		virtual_stop(p->front);
 	front_stop(p->front);
 	replica_close(p->replica, on_closed, p);
 }
@@ -143,15 +133,9 @@ static int serve(struct program *p, char *error, size_t error_size)
 		.ctx = p,
 	};
 
-	if (mountpoint_check(config.mountpoint, error, error_size) < 0 ||
-	    front_start(p->front, p->replica, &config, error, error_size) < 0)
+	if (mountpoint_check(config.mountpoint, error, error_size) < 0)
 		return -1;
-	if (virtual_start(p->front) < 0) {
-		snprintf(error, error_size, "out of memory");
-		return -1;
-	}
-	p->serves = true;
-	return 0;
+	return front_start(p->front, p->replica, &config, error, error_size);
 }
 
 static void detach_output(const struct program *p)
@@ -221,7 +205,7 @@ static int open_replica(struct program *p, char *error, size_t error_size)
 				.ctx = p->front,
 				.event = front_event,
 				.before_gone = front_before_gone,
-				.log = on_machine_log,
+				.log = front_log,
 			},
 		.ready = on_ready,
 		.failed = on_failed,
@@ -236,7 +220,7 @@ static int start(struct program *p, char *error, size_t error_size)
 	snprintf(error, error_size, "cannot start: %s", strerror(ENOMEM));
 	if (uv_loop_init(&p->loop) != 0)
 		return -1;
-	p->front = front_new(&p->loop);
+	p->front = front_new(&p->loop, &p->log);
 	if (!p->front || open_replica(p, error, error_size) < 0)
 		return -1;
 	watch_signals(p);
@@ -249,14 +233,13 @@ static int run(struct program *p)
 	char error[512];
 
 	signal(SIGPIPE, SIG_IGN);
-	if (start(p, error, sizeof error) < 0) {
+	if (start(p, error, sizeof error) < 0)
 		fail(p, error);
-		front_free(p->front);
-		return 1;
-	}
-	uv_run(&p->loop, UV_RUN_DEFAULT);
+	else
+		uv_run(&p->loop, UV_RUN_DEFAULT);
 	front_free(p->front);
-	uv_loop_close(&p->loop);
+	if (uv_loop_close(&p->loop) != 0)
+		log_line(&p->log, LOG_LEVEL_DEBUG, "something on the loop was not closed");
 	return p->status;
 }
 

@@ -53,3 +53,10 @@ void front_before_gone(void *ctx, uint64_t inode, uint64_t session)
 	if (f->session)
 		handles_gone(f, inode, is_ours(f, session));
 }
+
+void front_log(void *ctx, const char *line)
+{
+	const struct front *f = ctx;
+
+	log_line(f->log, LOG_LEVEL_WARNING, "%s", line);
+}

@@ -17,6 +17,7 @@
 #include <fuse3/fuse_lowlevel.h>
 #include <uv.h>
 
+#include "base/log.h"
 #include "machine/machine.h"
 #include "replica/replica.h"
 
@@ -69,6 +70,7 @@ struct names;	     /* dynamic.c: nodes that have a name instead of a number */
 
 struct front {
 	uv_loop_t *loop;
+	const struct log *log;
 	struct replica *replica;
 	struct fuse_session *session;
 	struct front_config config;
@@ -91,8 +93,9 @@ static inline struct front *front_of(fuse_req_t req)
 
 /* ---- life ---- */
 
-/* An empty front, for replica_config.observer: its events may come before front_start. NULL: no memory. */
-struct front *front_new(uv_loop_t *loop);
+/* An empty front, for replica_config.observer: its events may come before front_start. log is borrowed. NULL: no
+ * memory. */
+struct front *front_new(uv_loop_t *loop, const struct log *log);
 
 /* Mount and begin to answer. config is copied, what it points to is borrowed. Errors: -1 with one line in error
  * (mount point missing, not empty, already mounted, no permission …). */
@@ -108,6 +111,7 @@ void front_free(struct front *f);
 /* For replica_config.observer, with ctx = struct front. */
 void front_event(void *ctx, const struct event *event);
 void front_before_gone(void *ctx, uint64_t inode, uint64_t session);
+void front_log(void *ctx, const char *line);
 
 /* ---- a request on its way ---- */
 

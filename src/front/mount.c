@@ -57,13 +57,14 @@ void mount_statfs(fuse_req_t req)
 
 /* ---- life ---- */
 
-struct front *front_new(uv_loop_t *loop)
+struct front *front_new(uv_loop_t *loop, const struct log *log)
 {
 	struct front *f = calloc(1, sizeof *f);
 
 	if (!f)
 		return NULL;
 	f->loop = loop;
+	f->log = log;
 	f->handles = handles_new();
 	f->waiters = waiters_new();
 	f->notes = notes_new();
