@@ -258,6 +258,15 @@ static void test_a_failing_write_is_survived(void **state)
 	run_with_failures(*state);
 }
 
+/* … with an image under way, which fails too. */
+static void test_a_failing_write_beside_an_image(void **state)
+{
+	struct member *m = *state;
+
+	m->config.snapshot_log_bytes = 2u << 10;
+	run_with_failures(m);
+}
+
 /* The same where raft_uv writes directly and asynchronously. */
 static void test_a_failing_write_is_survived_on_disk(void **state)
 {
@@ -309,6 +318,7 @@ int main(void)
 		TEST(test_a_new_member_needs_room),
 		TEST(test_an_image_waits_for_room),
 		TEST(test_a_failing_write_is_survived),
+		TEST(test_a_failing_write_beside_an_image),
 		cmocka_unit_test(test_a_failing_write_is_survived_on_disk),
 		TEST(test_the_largest_command),
 	};
