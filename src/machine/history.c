@@ -210,7 +210,9 @@ static int history_del(struct store *s, struct bytes key)
 {
 	struct history *h = (struct history *)s;
 	int code = leave(h, key);
-	return code > 0 ? store_del(h->base, key) : code;
+	if (code > 0)
+		code = store_del(h->base, key);
+	return code < 0 ? ERR_NO_MEMORY : 0;
 }
 
 static const struct store_ops history_ops = {history_get, history_put, history_del};
