@@ -1,6 +1,7 @@
 # `make check`: tests/driver runs each test, with a time limit, and counts each case it reports.
 #   tests/unit/test_*.c      cmocka; a program each
 #   tests/engine/test_*.c    cmocka; what is relied on in libraft
+#   tests/model/*.c          random commands against a naive reference
 #   tests/system/*.sh        real mounts; one at a time, for they measure and fill the machine
 #   tests/tidy/*.sh          the source itself
 # exit status: 0 passed, 77 skipped (and the output says why), else failed.
@@ -42,7 +43,7 @@ UNIT_TESTS = \
 	tests/unit/test_text \
 	tests/unit/test_transaction_end
 
-tests_unit_test_lock_SOURCES = tests/unit/test_lock.c tests/unit/lock_fixture.c tests/unit/lock_fixture.h $(MACHINE_FIXTURE)
+tests_unit_test_lock_SOURCES = tests/unit/test_lock.c $(LOCK_FIXTURE)
 tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
 tests_unit_test_transaction_end_SOURCES = tests/unit/test_transaction_end.c $(MACHINE_FIXTURE)
 MACHINE_FIXTURE = tests/unit/machine_fixture.c tests/unit/machine_fixture.h
@@ -52,6 +53,7 @@ tests_unit_test_replica_damage_SOURCES = tests/unit/test_replica_damage.c $(REPL
 tests_unit_test_replica_directory_SOURCES = tests/unit/test_replica_directory.c $(REPLICA_FIXTURE)
 tests_unit_test_replica_full_SOURCES = tests/unit/test_replica_full.c $(REPLICA_FIXTURE)
 tests_unit_test_replica_killed_SOURCES = tests/unit/test_replica_killed.c $(REPLICA_FIXTURE)
+LOCK_FIXTURE = tests/unit/lock_fixture.c tests/unit/lock_fixture.h $(MACHINE_FIXTURE)
 
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -63,6 +65,16 @@ ENGINE_TESTS = \
 
 check_PROGRAMS += $(ENGINE_TESTS)
 TESTS += $(ENGINE_TESTS)
+
+# ---- model ---------------------------------------------------------------------------------------------------------
+
+MODEL_TESTS = \
+	tests/model/lock_model
+
+tests_model_lock_model_SOURCES = tests/model/lock_model.c $(LOCK_FIXTURE)
+
+check_PROGRAMS += $(MODEL_TESTS)
+TESTS += $(MODEL_TESTS)
 
 # ---- system --------------------------------------------------------------------------------------------------------
 

@@ -46,8 +46,9 @@ struct lock {
 	struct tree_node by_request; /* waiters: session, sequence */
 	struct tree_node by_turn;   /* waiters to be looked at: number */
 
-	/* Of the subtree by_range: the highest end, that of exclusive ones, the lowest number. */
+	/* Of the subtree by_range: the highest end, that of the exclusive ones, if there are any; the lowest number. */
 	uint64_t end_max, end_max_exclusive, number_min;
+	bool has_exclusive;
 	/* Of the subtree by_queue. */
 	struct lock_hull hull, hull_exclusive;
 
@@ -136,7 +137,9 @@ struct lock *lock_owner_next(const struct lock_table *t, const struct lock *l);
 
 /* A lock in a tree by_range that conflicts with `want` and has a number below `below`; NULL: none. */
 struct lock *lock_find_conflict(struct tree_node *root, const struct lock *want, uint64_t below);
-/* Each such lock until f returns true, which is returned. */
+/* One that conflicts, which one differs from want to want: who waits for many does not all hang on the same. */
+struct lock *lock_pick_conflict(struct tree_node *root, const struct lock *want);
+/* Each that conflicts, until f returns true, which is returned. */
 bool lock_each_conflict(struct tree_node *root, const struct lock *want, bool (*f)(void *ctx, struct lock *l),
 			void *ctx);
 /* The first lock that want's owner holds in want's file and range; NULL: none. */

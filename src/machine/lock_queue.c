@@ -45,7 +45,7 @@ void lock_release_dependents(struct lock_table *t, struct lock *l)
 
 static bool hull_overlaps(const struct lock_hull *hull, const struct lock *want)
 {
-	return hull->start <= want->end && want->start <= hull->end;
+	return hull->start <= hull->end && hull->start <= want->end && want->start <= hull->end;
 }
 
 static struct lock *queue_last(struct tree_node *root, const struct lock *want, uint64_t below)
@@ -73,7 +73,7 @@ struct lock *lock_queue_before(const struct lock_domain *d, const struct lock *w
 struct lock *lock_find_blocker(const struct lock_domain *d, const struct lock *want)
 {
 	struct lock *blocker = want->extends ? NULL : lock_queue_before(d, want, want->number);
-	return blocker ? blocker : lock_find_conflict(d->holders, want, UINT64_MAX);
+	return blocker ? blocker : lock_pick_conflict(d->holders, want);
 }
 
 /* Those who wait for it wait on: a holder is in their way as the waiter was. */

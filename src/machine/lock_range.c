@@ -9,12 +9,18 @@
 
 /* ---- in the way ---- */
 
+/* Is all of the subtree below want's range, or shared as want is? */
+static bool is_passed(const struct lock *l, const struct lock *want)
+{
+	if (want->mode == LOCK_MODE_EXCLUSIVE)
+		return l->end_max < want->start;
+	return !l->has_exclusive || l->end_max_exclusive < want->start;
+}
+
 struct lock *lock_find_conflict(struct tree_node *root, const struct lock *want, uint64_t below)
 {
 	struct lock *l = lock_of(root, by_range), *found;
-	if (!l || l->number_min >= below)
-		return NULL;
-	if (want->start > (want->mode == LOCK_MODE_EXCLUSIVE ? l->end_max : l->end_max_exclusive))
+	if (!l || l->number_min >= below || is_passed(l, want))
 		return NULL;
 	found = lock_find_conflict(root->left, want, below);
 	if (found || l->start > want->end)
@@ -24,10 +30,30 @@ struct lock *lock_find_conflict(struct tree_node *root, const struct lock *want,
 	return lock_find_conflict(root->right, want, below);
 }
 
+/* Bits of mix say on which side to look first. */
+static struct lock *pick(struct tree_node *root, const struct lock *want, uint64_t mix)
+{
+	struct lock *l = lock_of(root, by_range), *found;
+	bool right_first = mix & 1;
+	if (!l || is_passed(l, want))
+		return NULL;
+	if (l->start > want->end)
+		return pick(root->left, want, mix);
+	found = pick(right_first ? root->right : root->left, want, mix >> 1);
+	if (found || lock_conflict(l, want))
+		return found ? found : l;
+	return pick(right_first ? root->left : root->right, want, mix >> 1);
+}
+
+struct lock *lock_pick_conflict(struct tree_node *root, const struct lock *want)
+{
+	return pick(root, want, tree_mix(want->number));
+}
+
 bool lock_each_conflict(struct tree_node *root, const struct lock *want, bool (*f)(void *ctx, struct lock *l), void *ctx)
 {
 	struct lock *l = lock_of(root, by_range);
-	if (!l || want->start > (want->mode == LOCK_MODE_EXCLUSIVE ? l->end_max : l->end_max_exclusive))
+	if (!l || is_passed(l, want))
 		return false;
 	if (lock_each_conflict(root->left, want, f, ctx))
 		return true;

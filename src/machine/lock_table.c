@@ -45,6 +45,7 @@ static void range_merge(struct lock *l, const struct lock *child)
 		l->end_max = child->end_max;
 	if (child->end_max_exclusive > l->end_max_exclusive)
 		l->end_max_exclusive = child->end_max_exclusive;
+	l->has_exclusive |= child->has_exclusive;
 	if (child->number_min < l->number_min)
 		l->number_min = child->number_min;
 }
@@ -53,7 +54,8 @@ static void range_update(struct tree_node *n)
 {
 	struct lock *l = tree_entry(n, struct lock, by_range);
 	l->end_max = l->end;
-	l->end_max_exclusive = l->mode == LOCK_MODE_EXCLUSIVE ? l->end : 0;
+	l->has_exclusive = l->mode == LOCK_MODE_EXCLUSIVE;
+	l->end_max_exclusive = l->has_exclusive ? l->end : 0;
 	l->number_min = l->number;
 	range_merge(l, lock_of(n->left, by_range));
 	range_merge(l, lock_of(n->right, by_range));
@@ -273,18 +275,12 @@ void lock_record(const struct lock *l, Coordfs__Lock *out)
 	out->extends = l->extends;
 }
 
-/* A lock that could not be written is no refusal: the table has it already. ERR_NO_MEMORY tells the machine so. */
-static int environment(int code)
-{
-	return code == ERR_NO_SPACE ? ERR_NO_MEMORY : code;
-}
-
 static int lock_write(struct context *c, const struct lock *l)
 {
 	struct key k = key1('l', l->number);
 	Coordfs__Lock record;
 	lock_record(l, &record);
-	return environment(record_put(c->store, &k, &record));
+	return record_put(c->store, &k, &record);
 }
 
 int lock_add(struct context *c, struct lock *l)
@@ -306,7 +302,7 @@ int lock_remove(struct context *c, struct lock *l)
 	lock_release_dependents(t, l);
 	lock_unindex(t, l);
 	free(l);
-	return environment(store_del(c->store, key_bytes(&k)));
+	return store_del(c->store, key_bytes(&k));
 }
 
 /* ---- by owner ---- */

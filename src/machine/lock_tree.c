@@ -1,12 +1,15 @@
 #include "machine/lock_tree.h"
 
-/* Numbers that follow one another must not give weights that do (the finalizer of splitmix64). */
-static uint64_t weight(const struct tree_type *type, const struct tree_node *n)
+uint64_t tree_mix(uint64_t x)
 {
-	uint64_t x = type->weigh(n);
 	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
 	x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
 	return x ^ (x >> 31);
+}
+
+static uint64_t weight(const struct tree_type *type, const struct tree_node *n)
+{
+	return tree_mix(type->weigh(n));
 }
 
 static void update(const struct tree_type *type, struct tree_node *n)

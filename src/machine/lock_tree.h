@@ -28,6 +28,9 @@ struct tree_node *tree_above(const struct tree_type *type, struct tree_node *roo
 struct tree_node *tree_floor(const struct tree_type *type, struct tree_node *root, const struct tree_node *key);
 struct tree_node *tree_first(struct tree_node *root);
 
+/* Numbers that follow one another give results that do not (the finalizer of splitmix64). */
+uint64_t tree_mix(uint64_t x);
+
 static inline int tree_order(uint64_t a, uint64_t b)
 {
 	return a < b ? -1 : a > b;

@@ -26,6 +26,8 @@ struct fixture {
 	uint64_t gone[FIXTURE_EVENTS];
 	size_t gone_count;
 	bool check; /* machine_check after each command */
+	bool may_fail; /* machine_apply may return an error, which is in failed */
+	int failed;
 };
 
 void fixture_init(struct fixture *f);

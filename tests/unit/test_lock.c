@@ -1,7 +1,9 @@
 /* The rules of locks, one a test. Each command goes through the machine's log and is followed by machine_check(). */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "lock_fixture.h"
 #include "machine/lock.h"
@@ -619,6 +621,48 @@ static void test_too_many_locks(void **state)
 	assert_locks(f, "1s[0-4] 1x");
 }
 
+/* Processor time of `count` requests to wait, as owners from `first`. */
+static double queue_up(struct fixture *f, uint64_t first, unsigned count)
+{
+	clock_t start = clock();
+	for (uint64_t i = first; i < first + count; i++)
+		if (flock_as(f, i, i % 3 ? EX : SH, true).code != QUEUED)
+			fail();
+	return (double)(clock() - start);
+}
+
+static double unlock_each(struct fixture *f, uint64_t first, unsigned count)
+{
+	clock_t start = clock();
+	for (uint64_t i = first; i < first + count; i++)
+		if (flock_as(f, i, UN, false).code != OK)
+			fail();
+	return (double)(clock() - start);
+}
+
+/* What a request costs may grow with the depth of a tree (and with the caches missed), not with the queue. */
+static void test_the_longest_queue_costs_no_more(void **state)
+{
+	struct fixture *f = *state;
+	const unsigned few = 2000, first = 2;
+	double joining_short, joining_long, leaving_long, leaving_short;
+	f->check = false;
+	flock_as(f, 1, EX, false);
+	joining_short = queue_up(f, first, few);
+	queue_up(f, first + few, LIMIT_WAITERS - 2 * few);
+	joining_long = queue_up(f, first + LIMIT_WAITERS - few, few);
+	assert_code(flock_as(f, LIMIT_WAITERS + first, EX, true), ERR_NO_LOCKS);
+	leaving_long = unlock_each(f, 1, few);
+	unlock_each(f, 1 + few, LIMIT_WAITERS - 2 * few);
+	leaving_short = unlock_each(f, 1 + LIMIT_WAITERS - few, few);
+	unlock_each(f, 1 + LIMIT_WAITERS, 1);
+	assert_locks(f, "");
+	print_message("ms for %u: to queue %.1f, behind 98,000 %.1f; to leave %.1f, before 98,000 %.1f\n", few,
+		      joining_short / 1e3, joining_long / 1e3, leaving_short / 1e3, leaving_long / 1e3);
+	assert_true(joining_long < 15 * joining_short);
+	assert_true(leaving_long < 15 * leaving_short);
+}
+
 /* ---- reading ---- */
 
 static void test_conflict_names_the_holder(void **state)
@@ -744,6 +788,96 @@ static void test_a_damaged_image_is_refused(void **state)
 	assert_int_equal(load(two, 1), ERR_CORRUPT);
 }
 
+/* ---- a store that fails ---- */
+
+struct failing_store {
+	struct store store;
+	struct store *below;
+	unsigned left; /* writes that still succeed */
+	bool has_failed;
+};
+
+static bool write_fails(struct failing_store *f)
+{
+	f->has_failed |= f->left == 0;
+	f->left -= !f->has_failed;
+	return f->has_failed;
+}
+
+static int failing_get(struct store *s, struct bytes key, store_parse parse, void *ctx)
+{
+	return store_get(((struct failing_store *)s)->below, key, parse, ctx);
+}
+
+static int failing_put(struct store *s, struct bytes key, struct bytes value)
+{
+	struct failing_store *f = (struct failing_store *)s;
+	return write_fails(f) ? ERR_NO_SPACE : store_put(f->below, key, value);
+}
+
+static int failing_del(struct store *s, struct bytes key)
+{
+	struct failing_store *f = (struct failing_store *)s;
+	return write_fails(f) ? ERR_NO_SPACE : store_del(f->below, key);
+}
+
+static const struct store_ops failing_ops = {failing_get, failing_put, failing_del};
+
+static void command_of_script(struct fixture *f, unsigned step)
+{
+	static struct reply first;
+	switch (step) {
+	case 0: first = range_as(f, 1, EX, 0, 99, false); return;
+	case 1: range_as(f, 2, SH, 10, 19, true); return;
+	case 2: range_as(f, 3, SH, 10, 29, true); return;
+	case 3: range_as(f, 1, UN, 10, 29, false); return;
+	case 4: range_as(f, 1, SH, 40, 49, false); return;
+	case 5: range_as(f, 1, EX, 5, 15, true); return;
+	case 6: range_as(f, 2, EX, 90, 99, true); return;
+	case 7: lock_take_away(f, FILE_A, (uint64_t)first.value); return;
+	case 8: lock_release(f, FILE_A, 0, 3); return;
+	case 9: flock_as(f, 4, SH, false); return;
+	case 10: flock_as(f, 5, SH, false); return;
+	case 11: flock_as(f, 4, EX, true); return;
+	case 12: lock_withdraw(f, f->sequence); return;
+	default: lock_end_session(f, f->session); return;
+	}
+}
+
+/* True when the script came to its end. Whatever fails, the machine says so and can be freed. */
+static bool script_ends(unsigned writes)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	struct failing_store failing = {.store = {&failing_ops}, .left = UINT_MAX};
+	assert_non_null(f);
+	fixture_init(f);
+	machine_free(f->machine);
+	overlay_free(f->memory);
+	f->memory = overlay_new(&f->nothing);
+	failing.below = overlay_store(f->memory);
+	assert_int_equal(machine_new(&failing.store, NULL, &f->machine), 0);
+	fixture_open(f, "two");
+	f->check = false;
+	f->may_fail = true;
+	failing.left = writes;
+	for (unsigned step = 0; step < 14 && !f->failed; step++)
+		command_of_script(f, step);
+	bool ended = !f->failed;
+	assert_int_equal(ended, !failing.has_failed);
+	fixture_fini(f);
+	free(f);
+	return ended;
+}
+
+static void test_a_failed_write_is_no_refusal(void **state)
+{
+	unsigned writes = 0;
+	(void)state;
+	while (!script_ends(writes))
+		writes++;
+	assert_true(writes > 40);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -786,10 +920,12 @@ int main(void)
 		TEST(malformed_requests_are_refused),
 		TEST(too_many_waiters),
 		TEST(too_many_locks),
+		TEST(the_longest_queue_costs_no_more),
 		TEST(conflict_names_the_holder),
 		TEST(all_locks_are_listed),
 		TEST(an_image_gives_the_same_table),
 		TEST(a_damaged_image_is_refused),
+		TEST(a_failed_write_is_no_refusal),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
