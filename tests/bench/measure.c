@@ -24,6 +24,8 @@ struct spread spread_of(double *values, unsigned int count)
 		.median = (values[(count - 1) / 2] + values[count / 2]) / 2,
 		.min = values[0],
 		.max = values[count - 1],
+		.lower = values[(count - 1) / 4],
+		.upper = values[count - 1 - (count - 1) / 4],
 	};
 }
 
@@ -40,13 +42,18 @@ static double slice_figure(const struct slice *slice, enum figure figure)
 	return 0;
 }
 
-double row_figure(const struct row *row, enum side side, enum figure figure)
+static struct spread row_spread(const struct row *row, enum side side, enum figure figure)
 {
 	double values[ROUNDS_MAX];
 
 	for (unsigned int round = 0; round < row->round_count; round++)
 		values[round] = slice_figure(&row->slices[side][round], figure);
-	return spread_of(values, row->round_count).median;
+	return spread_of(values, row->round_count);
+}
+
+double row_figure(const struct row *row, enum side side, enum figure figure)
+{
+	return row_spread(row, side, figure).median;
 }
 
 double row_limit_us(const struct row *row)
@@ -74,6 +81,21 @@ struct spread row_rate_ratio(const struct row *row)
 		values[round] = limit_per_s > 0 ? row->slices[SUBJECT][round].per_s / limit_per_s : 0;
 	}
 	return spread_of(values, row->round_count);
+}
+
+double row_latency_quiet(const struct row *row)
+{
+	double limit_us = row_spread(row, NULLFS, P50_US).lower +
+			  row->operation->commits * row_spread(row, DISK, P50_US).lower;
+
+	return limit_us > 0 ? row_spread(row, SUBJECT, P50_US).lower / limit_us : 0;
+}
+
+double row_rate_quiet(const struct row *row)
+{
+	double limit_per_s = row_spread(row, NULLFS, PER_S).upper;
+
+	return limit_per_s > 0 ? row_spread(row, SUBJECT, PER_S).upper / limit_per_s : 0;
 }
 
 /* ---- rounds ----------------------------------------------------------------------------------------------------- */

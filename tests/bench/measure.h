@@ -30,9 +30,9 @@ struct plan {
 	double seconds;	     /* of a slice */
 };
 
-/* Middle, lowest and highest of the rounds. */
+/* Of the rounds: the middle, the ends, and what a quarter of them is below, or above. */
 struct spread {
-	double median, min, max;
+	double median, min, max, lower, upper;
 };
 
 /*
@@ -48,11 +48,20 @@ double row_figure(const struct row *row, enum side side, enum figure figure);
 /* row_limit_us - the null operation and, for each commit, a write on the disk. */
 double row_limit_us(const struct row *row);
 
-/* row_latency_ratio - the subject's p50 to that limit. Below 1 is better than the limit. */
+/*
+ * row_latency_ratio - the subject's p50 to that limit, round by round. Below 1 is better than the limit.
+ * row_latency_quiet - the same of what each side reached in its best quarter of the rounds. Noise only ever adds to a
+ * latency, so this is what is left of it when the machine is busy with something else.
+ */
 struct spread row_latency_ratio(const struct row *row);
+double row_latency_quiet(const struct row *row);
 
-/* row_rate_ratio - the subject's operations per second to those of nullfs. Above 1 is better than the limit. */
+/*
+ * row_rate_ratio - the subject's operations per second to those of nullfs, round by round. Above 1 is better.
+ * row_rate_quiet - likewise.
+ */
 struct spread row_rate_ratio(const struct row *row);
+double row_rate_quiet(const struct row *row);
 
 /* spread_of - sorts the values. */
 struct spread spread_of(double *values, unsigned int count);

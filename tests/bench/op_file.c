@@ -12,7 +12,7 @@
 
 #define FILE_BYTES 128
 #define BLOCK_BYTES 4096
-#define BLOCK_COUNT 64 /* of the file on the disk, rewritten in turn */
+#define BLOCK_COUNT 16 /* of the file on the disk, rewritten in turn */
 
 void client_path(const struct client *client, char path[PATH_MAX], const char *tree, const char *kind, bool one_file)
 {

@@ -58,7 +58,8 @@ void report_row(const struct row *row)
 
 void report_goals_head(void)
 {
-	printf("\n%-52s %12s %12s %6s %15s %8s\n", "goal", "measured", "limit", "ratio", "(rounds)", "wanted");
+	printf("\n%-50s %11s %11s %6s %14s %6s %8s\n", "goal", "measured", "limit", "ratio", "(rounds)", "quiet",
+	       "wanted");
 }
 
 static void goal_line(const struct goal *goal, const char *verdict)
@@ -69,16 +70,21 @@ static void goal_line(const struct goal *goal, const char *verdict)
 	snprintf(limit, sizeof limit, "%.*f %s", goal->limit < 100 ? 2 : 0, goal->limit, goal->unit);
 	snprintf(rounds, sizeof rounds, "(%.2f-%.2f)", goal->ratio.min, goal->ratio.max);
 	snprintf(wanted, sizeof wanted, "%s %.2f", goal->at_least ? ">=" : "<=", goal->wanted);
-	printf("%-52s %12s %12s %6.2f %15s %8s  %s\n", goal->name, measured, limit, goal->ratio.median, rounds, wanted,
-	       verdict);
+	printf("%-50s %11s %11s %6.2f %14s %6.2f %8s  %s\n", goal->name, measured, limit, goal->ratio.median, rounds,
+	       goal->quiet, wanted, verdict);
 	fflush(stdout);
+}
+
+static bool is_met(const struct goal *goal, double ratio)
+{
+	return goal->at_least ? ratio >= goal->wanted : ratio <= goal->wanted;
 }
 
 void report_goal(const struct goal *goal)
 {
-	bool pass = goal->at_least ? goal->ratio.median >= goal->wanted : goal->ratio.median <= goal->wanted;
+	bool median = is_met(goal, goal->ratio.median), quiet = is_met(goal, goal->quiet);
 
-	goal_line(goal, pass ? "PASS" : "MISS");
+	goal_line(goal, median != quiet ? "NOISE" : median ? "PASS" : "MISS");
 }
 
 void report_absolute(const char *name, struct spread measured, double wanted, const char *unit)
@@ -88,7 +94,8 @@ void report_absolute(const char *name, struct spread measured, double wanted, co
 		.unit = unit,
 		.measured = measured.median,
 		.limit = wanted,
-		.ratio = { measured.median / wanted, measured.min / wanted, measured.max / wanted },
+		.ratio = { .median = measured.median / wanted, .min = measured.min / wanted, .max = measured.max / wanted },
+		.quiet = measured.lower / wanted,
 		.wanted = 1,
 	};
 

@@ -12,11 +12,15 @@ void report_row(const struct row *row);
 /* report_goals_head - before the first of the goals. */
 void report_goals_head(void);
 
-/* A goal is met when the measured value is at most so much of the limit, or at least, for a rate. */
+/*
+ * A goal is met when the measured value is at most so much of the limit, or at least, for a rate; both by the median
+ * and by the quiet quarter of the rounds. When these two disagree, the machine was too busy to tell.
+ */
 struct goal {
 	const char *name, *unit;
 	double measured, limit; /* in that unit */
 	struct spread ratio;	/* of the two; a spread of one value if there were no rounds */
+	double quiet;		/* the ratio that the quiet rounds give */
 	double wanted;		/* of the ratio */
 	bool at_least;
 };
