@@ -84,9 +84,8 @@ void call_strong(const struct call *c)
 		resume(p, code);
 }
 
-bool call_must_settle(struct front *f, const struct call *c, uint64_t inode)
+static bool park(struct front *f, const struct call *c, struct parked **list)
 {
-	struct parked **list = handles_unsettled(f->handles, inode);
 	struct parked *p;
 
 	if (!list)
@@ -100,6 +99,16 @@ bool call_must_settle(struct front *f, const struct call *c, uint64_t inode)
 	*list = p;
 	fuse_req_interrupt_func(c->req, on_interrupt, p);
 	return true;
+}
+
+bool call_must_settle(struct front *f, const struct call *c, uint64_t inode)
+{
+	return park(f, c, handles_unsettled(f->handles, inode));
+}
+
+bool call_must_settle_all(struct front *f, const struct call *c)
+{
+	return park(f, c, handles_last_unsettled(f->handles));
 }
 
 void call_settled(struct parked *list)

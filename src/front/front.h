@@ -140,6 +140,8 @@ void call_strong(const struct call *c);
 /* From within run, before the state of an object is shown: true when this mount has closed a handle whose last
  * effect (an O_TRUNC never written, a lock's release) is not applied yet. The call is then kept and run again. */
 bool call_must_settle(struct front *f, const struct call *c, uint64_t inode);
+/* The same for all inodes. What c->run then finds on its way was begun later: it must not ask again. */
+bool call_must_settle_all(struct front *f, const struct call *c);
 
 /* Propose a command for a request (packed at once). A refusal is noted for c->node and answered with its errno,
  * after c->refused was called; else c->answer is called, which answers, or, when it is NULL, the request gets plain

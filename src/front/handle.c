@@ -27,6 +27,7 @@ struct handles {
 	struct opened *recent[RECENT_COUNT]; /* a ring */
 	unsigned recent_next;
 	size_t recent_bytes;
+	struct unasked *last_unasked;
 };
 
 struct handles *handles_new(void)
@@ -230,22 +231,32 @@ struct parked **handles_unsettled(struct handles *t, uint64_t inode)
 struct unasked {
 	struct front *front;
 	struct opened *opened;
+	struct parked *behind; /* wait for it and, as answers come in order, for all before it */
 };
+
+struct parked **handles_last_unsettled(struct handles *t)
+{
+	return t->last_unasked ? &t->last_unasked->behind : NULL;
+}
 
 static void on_unasked_done(void *ctx, const struct reply *reply)
 {
 	struct unasked *u = ctx;
 	struct opened *o = u->opened;
+	struct handles *t = u->front->handles;
 	struct parked *list = NULL;
 
+	if (t->last_unasked == u)
+		t->last_unasked = NULL;
 	if (reply->code < 0 && reply->code != ERR_NOT_FOUND)
 		note_error(u->front, o->inode, reply->code, reply->text);
 	if (--o->unsettled == 0) {
 		list = o->waiting;
 		o->waiting = NULL;
 	}
-	opened_put(u->front->handles, o);
+	opened_put(t, o);
 	call_settled(list);
+	call_settled(u->behind);
 	free(u);
 }
 
@@ -255,7 +266,8 @@ void handle_propose_unasked(struct front *f, struct handle *h, const Coordfs__Co
 
 	if (!u)
 		return; /* nobody is left to be told; a lock goes with the session at the latest */
-	*u = (struct unasked){f, h->opened};
+	*u = (struct unasked){f, h->opened, NULL};
+	f->handles->last_unasked = u;
 	h->opened->unsettled++;
 	replica_propose(f->replica, command, on_unasked_done, u);
 }

@@ -73,6 +73,8 @@ bool handle_has_posix(const struct handle *h);		  /* taken through this handle, 
 struct parked; /* call.c */
 /* The list of calls that wait, or NULL: nothing is on its way. */
 struct parked **handles_unsettled(struct handles *t, uint64_t inode);
+/* Those that wait for all that is on its way now, of whatever inode. */
+struct parked **handles_last_unsettled(struct handles *t);
 void call_settled(struct parked *list); /* run them */
 
 /* Propose for nobody: reads of the inode wait until it is applied. Refusals have no address: they are noted. */

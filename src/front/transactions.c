@@ -237,11 +237,19 @@ static void run_mkdir(struct front *f, struct call *c)
 	call_refuse(c, code, NULL);
 }
 
+/* Also what a close on this mount brings about, of which close(2) does not wait for the end. */
+static void settle_and_mkdir(struct front *f, struct call *c)
+{
+	c->run = run_mkdir;
+	if (!call_must_settle_all(f, c))
+		run_mkdir(f, c);
+}
+
 void transactions_mkdir(fuse_req_t req, const char *name)
 {
 	struct call c = call_of(req, node_make(NODE_STATIC, 0, 0), name, NULL);
 
-	c.run = run_mkdir;
+	c.run = settle_and_mkdir;
 	call_strong(&c);
 }
 

@@ -40,7 +40,7 @@ struct history {
 	struct history_figures figures;
 	uint64_t revision;
 	struct past *pasts;
-	uint64_t bytes;
+	uint64_t bytes, bytes_max;
 	TAILQ_HEAD(asof_list, asof) asofs;
 };
 
@@ -115,9 +115,9 @@ static void asof_tear(struct asof *a)
 
 static void make_room(struct history *h)
 {
-	while (h->bytes > LIMIT_HISTORY_BYTES && !TAILQ_EMPTY(&h->asofs)) {
+	while (h->bytes > h->bytes_max && !TAILQ_EMPTY(&h->asofs)) {
 		forget_before(h, oldest_revision(h));
-		if (h->bytes <= LIMIT_HISTORY_BYTES / 2)
+		if (h->bytes <= h->bytes_max / 2)
 			return;
 		asof_tear(TAILQ_FIRST(&h->asofs));
 		forget_before(h, oldest_revision(h));
@@ -224,6 +224,7 @@ struct history *history_new(struct store *base)
 		return NULL;
 	h->store.ops = &history_ops;
 	h->base = base;
+	h->bytes_max = LIMIT_HISTORY_BYTES;
 	TAILQ_INIT(&h->asofs);
 	return h;
 }
@@ -244,6 +245,12 @@ struct store *history_store(struct history *h)
 const struct history_figures *history_figures(const struct history *h)
 {
 	return &h->figures;
+}
+
+void history_set_limit(struct history *h, uint64_t bytes)
+{
+	h->bytes_max = bytes;
+	make_room(h);
 }
 
 void history_set_revision(struct history *h, uint64_t revision)

@@ -20,6 +20,9 @@ void history_free(struct history *h);
 struct store *history_store(struct history *h);
 const struct history_figures *history_figures(const struct history *h);
 
+/* How many bytes older versions may take, LIMIT_HISTORY_BYTES unless it is said. */
+void history_set_limit(struct history *h, uint64_t bytes);
+
 /* What is put or deleted from now on happens at this revision. */
 void history_set_revision(struct history *h, uint64_t revision);
 

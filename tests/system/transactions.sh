@@ -50,6 +50,18 @@ t_a_commit_is_seen_only_then() {
 	rmdir "$X/t"
 }
 
+# close(2) does not wait for what it brings about; mkdir does
+t_the_view_holds_what_was_closed_before() {
+	local i
+	for i in $(seq 20); do
+		echo text >"$F/closed"
+		: >"$F/closed"
+		mkdir "$X/closed"
+		assert_eq "$(cat "$X/closed/files/closed")" ""
+		rmdir "$X/closed"
+	done
+}
+
 t_the_view_stands_still() {
 	echo 1 >"$C/still"
 	echo old >"$F/still"

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "machine/history.h"
+#include "machine/internal.h"
 #include "machine/transaction.h"
 #include "machine_fixture.h"
 
@@ -582,6 +584,29 @@ static void test_a_phantom_is_a_conflict(void **state)
 	transaction_free(t);
 }
 
+/* Room for the older versions is bounded: the oldest view goes, later ones stay as they were. */
+static void test_a_view_is_torn_when_it_costs_too_much(void **state)
+{
+	struct fixture *f = *state;
+	struct transaction *old, *young;
+	char text[256], name[16];
+	uint64_t a = fixture_create(f, INODE_FILES, "a", S_IFREG | 0644, true).inode;
+	fixture_write(f, a, 0, "first");
+	history_set_limit(machine_history(f->machine), 20000);
+	assert_int_equal(transaction_new(f->machine, &old), 0);
+	for (int i = 0; i < 100 && !transaction_is_torn(old); i++) {
+		snprintf(name, sizeof name, "n%d", i);
+		fixture_create(f, INODE_FILES, name, S_IFREG | 0644, true);
+	}
+	assert_true(transaction_is_torn(old));
+	assert_int_equal(transaction_new(f->machine, &young), 0);
+	fixture_write(f, a, 0, "other");
+	assert_false(transaction_is_torn(young));
+	assert_string_equal(fixture_content(transaction_view(young), a, text), "first");
+	transaction_free(old);
+	transaction_free(young);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -613,6 +638,7 @@ int main(void)
 		TEST(test_a_failed_commit_leaves_no_trace),
 		TEST(test_outcomes_are_forgotten_after_an_hour),
 		TEST(test_a_phantom_is_a_conflict),
+		TEST(test_a_view_is_torn_when_it_costs_too_much),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
