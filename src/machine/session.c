@@ -24,8 +24,10 @@ struct session {
 	int64_t opened_ns;
 	uint64_t answered_below; /* as in the record */
 	uint64_t highest;	 /* sequence seen: above it nothing needs to be looked up */
+	uint64_t *replies;	 /* the sequences whose replies are kept, in no order */
+	size_t reply_count, reply_capacity;
 	uint64_t next_binding;
-	struct binding *bindings; /* in the order made, but for those loaded from an image */
+	struct binding *bindings;
 };
 struct session_table {
 	struct session *sessions; /* ascending id */
@@ -44,6 +46,7 @@ static void session_free(struct session *s)
 		HASH_DEL(s->bindings, b);
 		free(b);
 	}
+	free(s->replies);
 	free(s->member);
 	free(s);
 }
@@ -124,13 +127,41 @@ int session_admit(struct context *c, struct session_table *t, struct reply *r)
 	return found > 0 ? QUEUED : found;
 }
 
+static int reply_note(struct session *s, uint64_t sequence)
+{
+	if (s->reply_count == s->reply_capacity) {
+		size_t capacity = s->reply_capacity ? 2 * s->reply_capacity : 2 * ANSWERED_STRIDE;
+		uint64_t *replies = realloc(s->replies, capacity * sizeof *replies);
+		if (!replies)
+			return ERR_NO_MEMORY;
+		s->replies = replies;
+		s->reply_capacity = capacity;
+	}
+	s->replies[s->reply_count++] = sequence;
+	if (sequence > s->highest)
+		s->highest = sequence;
+	return 0;
+}
+
+/* By the list, not by counting: a sequence may be any number, and the next one another. */
+static int replies_delete(struct context *c, struct session *s, uint64_t last)
+{
+	size_t kept = 0;
+	int code = 0;
+	for (size_t i = 0; i < s->reply_count && code == 0; i++) {
+		struct key k = key2('R', s->id, s->replies[i]);
+		if (s->replies[i] <= last)
+			code = store_del(c->store, key_bytes(&k));
+		else
+			s->replies[kept++] = s->replies[i];
+	}
+	s->reply_count = kept;
+	return code;
+}
+
 static int replies_forget(struct context *c, struct session *s, uint64_t below)
 {
-	int code = 0;
-	for (uint64_t i = s->answered_below; i < below && code == 0; i++) {
-		struct key k = key2('R', s->id, i);
-		code = store_del(c->store, key_bytes(&k));
-	}
+	int code = replies_delete(c, s, below - 1);
 	s->answered_below = below;
 	return code ? code : session_put(c, s);
 }
@@ -148,9 +179,9 @@ int session_remember(struct context *c, struct session_table *t, uint64_t answer
 	record.revision = r->revision;
 	record.size = r->size;
 	record.text = (char *)r->text;
-	if (c->sequence > s->highest)
-		s->highest = c->sequence;
-	int code = record_put(c->store, &k, &record);
+	int code = reply_note(s, c->sequence);
+	if (code == 0)
+		code = record_put(c->store, &k, &record);
 	if (answered_below > c->sequence)
 		answered_below = c->sequence;
 	if (code == 0 && answered_below >= s->answered_below + ANSWERED_STRIDE)
@@ -269,16 +300,6 @@ static int bindings_end(struct context *c, struct session *s)
 	return code;
 }
 
-static int replies_end(struct context *c, struct session *s)
-{
-	int code = 0;
-	for (uint64_t i = s->answered_below; i <= s->highest && code == 0; i++) {
-		struct key k = key2('R', s->id, i);
-		code = store_del(c->store, key_bytes(&k));
-	}
-	return code;
-}
-
 static int session_finish(struct context *c, struct session *s)
 {
 	struct session_table *t = machine_session_table(c->machine);
@@ -287,7 +308,7 @@ static int session_finish(struct context *c, struct session *s)
 	if (code == 0)
 		code = bindings_end(c, s);
 	if (code == 0)
-		code = replies_end(c, s);
+		code = replies_delete(c, s, UINT64_MAX);
 	if (code == 0)
 		code = store_del(c->store, key_bytes(&k));
 	context_event(c, (struct event){.type = EVENT_SESSION_END, .session = s->id});
@@ -382,9 +403,7 @@ int session_load(struct session_table *t, struct bytes key, struct bytes value)
 		return ERR_NO_MEMORY;
 	if (letter == 'b')
 		return binding_make(s, key_number(key, 1)) ? 0 : ERR_NO_MEMORY;
-	if (key_number(key, 1) > s->highest)
-		s->highest = key_number(key, 1);
-	return 0;
+	return reply_note(s, key_number(key, 1));
 }
 
 static int by_id(struct session *a, struct session *b)

@@ -319,6 +319,29 @@ static void test_a_repeat_gets_the_first_reply(void **state)
 	assert_int_equal(fixture_value(f, c), 203);
 }
 
+/* Sequences need not follow each other, and what is forgotten costs no more for a gap. */
+static void test_a_sequence_may_be_any_number(void **state)
+{
+	struct fixture *f = *state, copy;
+	Coordfs__Meta meta, loaded;
+	uint64_t c = fixture_create(f, INODE_COUNTERS, "c", S_IFREG | 0644, true).inode;
+	f->sequence = UINT64_MAX - 3;
+	assert_int_equal(fixture_add(f, c, 1, NULL).value, 1);
+	assert_int_equal(fixture_add(f, c, 1, NULL).value, 2);
+	assert_int_equal(fixture_add(f, c, 1, NULL).value, 3); /* UINT64_MAX */
+	fixture_reload(f, &copy);
+	for (struct fixture *x = f; x; x = x == f ? &copy : NULL) {
+		x->sequence = 1000;
+		assert_int_equal(fixture_add(x, c, 1, NULL).code, ERR_STALE);
+		fixture_open(x, "one");
+		assert_int_equal(fixture_add(x, c, 1, NULL).value, 4);
+	}
+	machine_meta(f->machine, &meta);
+	machine_meta(copy.machine, &loaded);
+	assert_int_equal(meta.state_hash, loaded.state_hash);
+	fixture_fini(&copy);
+}
+
 static void test_lock_files_go_with_their_session(void **state)
 {
 	struct fixture *f = *state;
@@ -627,6 +650,7 @@ int main(void)
 		TEST(test_an_id_counts_once),
 		TEST(test_lines_are_all_or_nothing),
 		TEST(test_a_repeat_gets_the_first_reply),
+		TEST(test_a_sequence_may_be_any_number),
 		TEST(test_lock_files_go_with_their_session),
 		TEST(test_a_dead_session_changes_nothing),
 		TEST(test_bytes_that_are_no_entry),
