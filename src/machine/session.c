@@ -234,17 +234,13 @@ int session_unbind(struct context *c, uint64_t session, uint64_t binding)
 
 /* ---- the end ---- */
 
-static int newest_first(struct binding *a, struct binding *b)
-{
-	return a->number < b->number ? 1 : -1;
-}
-
-/* Whether a bound name goes: a directory only when it is empty and has no sticky bit. */
-static bool name_goes(struct context *c, const Coordfs__Dirent *d)
+/* 1: the bound name goes; 0: it stays, a directory that is not empty or has the sticky bit; negative: code. */
+static int name_goes(struct context *c, const Coordfs__Dirent *d)
 {
 	Coordfs__Inode *inode;
-	if (inode_get(c, d->inode, &inode))
-		return false;
+	int code = inode_get(c, d->inode, &inode);
+	if (code)
+		return code == ERR_NOT_FOUND ? ERR_CORRUPT : code;
 	bool goes = inode->kind != KIND_DIRECTORY || (inode->entries == 0 && !(inode->mode & 01000));
 	record_free(inode);
 	return goes;
@@ -259,44 +255,66 @@ static int name_release(struct context *c, uint64_t parent, struct bytes name, C
 	return code ? code : record_put(c->store, &k, d);
 }
 
-static int binding_end(struct context *c, const Coordfs__Binding *record)
+static int name_remove(struct context *c, const Coordfs__Binding *record, const Coordfs__Dirent *d)
+{
+	struct reply r = {0};
+	Coordfs__Remove q = COORDFS__REMOVE__INIT;
+	q.parent = record->parent;
+	q.name = record->name;
+	q.directory = d->kind == KIND_DIRECTORY;
+	namespace_remove(c, &q, &r);
+	return r.code;
+}
+
+static int binding_end(struct context *c, const struct session *s, uint64_t number, const Coordfs__Binding *record)
 {
 	struct bytes name = {record->name.data, record->name.len};
-	struct reply r = {0};
 	Coordfs__Dirent *d;
 	int code = directory_find(c->store, record->parent, name, &d);
 	if (code)
 		return code == ERR_NOT_FOUND ? ERR_CORRUPT : code;
-	if (name_goes(c, d)) {
-		Coordfs__Remove q = COORDFS__REMOVE__INIT;
-		q.parent = record->parent;
-		q.name = record->name;
-		q.directory = d->kind == KIND_DIRECTORY;
-		namespace_remove(c, &q, &r);
-		code = r.code;
-	} else {
-		code = name_release(c, record->parent, name, d);
-	}
+	if (d->session != s->id || d->binding != number)
+		code = ERR_CORRUPT;
+	else if ((code = name_goes(c, d)) >= 0)
+		code = code ? name_remove(c, record, d) : name_release(c, record->parent, name, d);
 	record_free(d);
-	return code;
+	return code == 0 || code == ERR_NO_MEMORY ? code : ERR_CORRUPT; /* a refusal cannot be */
+}
+
+static int newest_first(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+/* The numbers of a session's bindings; NULL: no memory. */
+static uint64_t *bindings_list(const struct session *s)
+{
+	const struct binding *b;
+	size_t count = 0;
+	uint64_t *list = malloc((HASH_COUNT(s->bindings) + 1) * sizeof *list);
+	if (!list)
+		return NULL;
+	for (b = s->bindings; b; b = b->hh.next)
+		list[count++] = b->number;
+	qsort(list, count, sizeof *list, newest_first);
+	return list;
 }
 
 /* Newest first, so that what lies in a bound directory goes before it. */
 static int bindings_end(struct context *c, struct session *s)
 {
-	struct binding *b, *next;
-	int code = 0;
-	HASH_SORT(s->bindings, newest_first);
-	HASH_ITER(hh, s->bindings, b, next)
-	{
-		struct key k = key2('b', s->id, b->number);
+	size_t count = HASH_COUNT(s->bindings);
+	uint64_t *list = bindings_list(s);
+	int code = list ? 0 : ERR_NO_MEMORY;
+	for (size_t i = 0; i < count && code == 0; i++) {
+		struct key k = key2('b', s->id, list[i]);
 		Coordfs__Binding *record;
 		code = record_get(c->store, &k, &coordfs__binding__descriptor, &record);
-		code = code > 0 ? binding_end(c, record) : code < 0 ? code : ERR_CORRUPT; /* may free b */
+		code = code > 0 ? binding_end(c, s, list[i], record) : code < 0 ? code : ERR_CORRUPT;
 		record_free(record);
-		if (code)
-			break;
 	}
+	free(list);
 	return code;
 }
 
