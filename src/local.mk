@@ -7,6 +7,7 @@ src_coordfs_LDADD = $(COORDFS_LIBS)
 noinst_LIBRARIES += src/libcoordfs.a
 src_libcoordfs_a_SOURCES = \
 	src/base/error.c src/base/error.h \
+	src/base/hash.h \
 	src/base/limits.h \
 	src/base/log.c src/base/log.h \
 	src/front/access.c src/front/access.h \
@@ -75,6 +76,7 @@ src_libcoordfs_a_SOURCES = \
 	src/machine/record.c src/machine/record.h \
 	src/machine/session.c \
 	src/machine/transaction.c src/machine/transaction.h \
+	src/machine/unpack.c \
 	src/machine/view.c \
 	src/replica/apply.c \
 	src/replica/directory.c src/replica/directory.h \

@@ -81,8 +81,9 @@ static int id_remember(struct context *c, uint64_t number, const Coordfs__Counte
 int counter_expire(struct context *c, struct bytes key, uint64_t stamp)
 {
 	Coordfs__Remembered *m;
-	struct key k = {.size = key.size};
-	memcpy(k.data, key.data, key.size);
+	struct key k;
+	if (key_copy(key, &k))
+		return ERR_CORRUPT;
 	int code = record_get(c->store, &k, &coordfs__remembered__descriptor, &m);
 	if (code > 0) {
 		code = 0;

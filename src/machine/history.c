@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <uthash.h>
 #include <xxhash.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/limits.h"
 
 struct version {
@@ -71,6 +71,10 @@ static struct past *past_make(struct history *h, struct bytes key)
 	p->size = key.size;
 	memcpy(p->key, key.data, key.size);
 	HASH_ADD_KEYPTR(hh, h->pasts, p->key, p->size, p);
+	if (!hash_has(p)) {
+		free(p);
+		return NULL;
+	}
 	h->bytes += sizeof *p + key.size;
 	return p;
 }

@@ -57,6 +57,8 @@ int inode_unlink(struct context *c, uint64_t number, Coordfs__Inode *inode);
 int inode_sweep(struct context *c);
 /* A transaction's number for an object it made -> the real one (commit), else itself. */
 uint64_t inode_real(const struct context *c, uint64_t number);
+/* view_path, and the code when it could not be read: what goes into a reply must be the same on every member. */
+int path_of(struct view v, uint64_t inode, char *buffer, size_t size);
 /* set protobuf bytes in a record from borrowed memory (copied; the old value is freed) */
 int bytes_set(ProtobufCBinaryData *field, const void *data, size_t size);
 

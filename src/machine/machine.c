@@ -14,6 +14,8 @@
 #include "machine/internal.h"
 
 #define EXPIRIES_AT_ONCE 64u
+/* A later time is taken for none: what is kept for a while needs room above. */
+#define TIME_NS_MAX ((uint64_t)INT64_MAX - OUTCOME_KEEP_NS)
 
 struct machine {
 	struct history *history;
@@ -375,17 +377,28 @@ static int entry_apply(struct context *c, const Coordfs__Entry *e, struct reply 
 	return code;
 }
 
+/* *out is NULL for bytes that are no entry. Negative: no memory. */
+static int entry_unpack(struct bytes packed, Coordfs__Entry **out)
+{
+	*out = NULL;
+	int code = message_is_shallow(&coordfs__entry__descriptor, packed) ?
+			   message_unpack(&coordfs__entry__descriptor, packed, out) : ERR_CORRUPT;
+	return code == ERR_NO_MEMORY ? code : 0;
+}
+
 int machine_apply(struct machine *m, uint64_t index, struct bytes entry, struct reply *r)
 {
-	Coordfs__Entry *e = coordfs__entry__unpack(NULL, entry.size, entry.data);
+	Coordfs__Entry *e;
 	struct context c = {.machine = m, .store = history_store(m->history), .index = index};
-	int code = 0;
 	memset(r, 0, sizeof *r);
+	int code = entry_unpack(entry, &e);
+	if (code)
+		return r->code = code;
 	r->revision = index;
 	m->meta.applied = index;
 	history_set_revision(m->history, index);
 	if (entry_is_valid(e, r)) {
-		if (e->time_ns > m->meta.time_ns && e->time_ns <= INT64_MAX)
+		if (e->time_ns > m->meta.time_ns && e->time_ns <= TIME_NS_MAX)
 			m->meta.time_ns = e->time_ns;
 		c.time_ns = (int64_t)m->meta.time_ns;
 		c.session = e->session;
@@ -395,10 +408,12 @@ int machine_apply(struct machine *m, uint64_t index, struct bytes entry, struct 
 		if (code == 0)
 			code = entry_apply(&c, e, r);
 	}
-	if (e)
-		coordfs__entry__free_unpacked(e, NULL);
+	record_free(e);
 	context_fini(&c);
-	tell(m);
+	if (code == 0)
+		tell(m);
+	else
+		events_clear(m); /* of a command that came to no end */
 	return code;
 }
 
@@ -446,8 +461,10 @@ static int load_index(struct machine *m, struct bytes key, struct bytes value)
 		code = session_load(m->sessions, key, value);
 		break;
 	case 'l': {
-		Coordfs__Lock *lock = coordfs__lock__unpack(NULL, value.size, value.data);
-		code = lock ? lock_load(m->locks, key_number(key, 0), lock) : ERR_CORRUPT;
+		Coordfs__Lock *lock;
+		code = message_unpack(&coordfs__lock__descriptor, value, &lock);
+		if (code == 0)
+			code = lock_load(m->locks, key_number(key, 0), lock);
 		record_free(lock);
 	}
 	}
@@ -456,16 +473,25 @@ static int load_index(struct machine *m, struct bytes key, struct bytes value)
 
 int machine_load(struct machine *m, struct bytes key, struct bytes value)
 {
-	if (key.size == 0 || key.size > sizeof(struct key) - sizeof(size_t))
+	struct key k;
+	if (key.size == 0 || key_copy(key, &k))
 		return ERR_CORRUPT;
 	int code = store_put(history_store(m->history), key, value);
 	return code ? code : load_index(m, key, value);
 }
 
+/* Figures that the machine itself could have come to. */
+static bool meta_is_valid(const Coordfs__Meta *meta)
+{
+	return meta->time_ns <= TIME_NS_MAX && meta->next_inode >= INODE_FIRST && meta->next_inode < INODE_TEMPORARY &&
+	       meta->next_lock > 0 && meta->expiry_head <= meta->expiry_tail;
+}
+
 int machine_load_end(struct machine *m, const Coordfs__Meta *meta)
 {
 	const struct history_figures *f = history_figures(m->history);
-	if (meta->state_hash != f->hash || meta->records != f->records || meta->state_bytes != f->bytes)
+	if (meta->state_hash != f->hash || meta->records != f->records || meta->state_bytes != f->bytes ||
+	    !meta_is_valid(meta))
 		return ERR_CORRUPT;
 	m->meta = *meta;
 	m->meta.base = (ProtobufCMessage)PROTOBUF_C_MESSAGE_INIT(&coordfs__meta__descriptor);

@@ -129,33 +129,35 @@ static uint32_t kind_of(const Coordfs__Create *q, const Coordfs__Inode *parent)
 	return parent->tree == INODE_COUNTERS ? KIND_COUNTER : parent->tree == INODE_FENCES ? KIND_FENCE : KIND_FILE;
 }
 
-/* How many directories are above; a loop cannot be, but a bound is. */
-static unsigned depth_of(struct context *c, uint64_t number, uint64_t avoid, bool *through)
+/* May a directory come to lie in `into`: not too deep, and not in itself (number; 0: it is new)? */
+static int place_check(struct context *c, uint64_t number, uint64_t into, struct reply *r)
 {
+	bool through = false;
 	unsigned depth = 0;
-	*through = false;
-	while (number > INODE_ROOT && depth <= LIMIT_DEPTH) {
+	while (into > INODE_ROOT && depth <= LIMIT_DEPTH) {
 		Coordfs__Inode *dir;
-		if (number == avoid)
-			*through = true;
-		if (inode_get(c, number, &dir))
-			break;
-		number = dir->parent;
+		through |= into == number;
+		if ((r->code = inode_get(c, into, &dir)))
+			return r->code = r->code == ERR_NOT_FOUND ? ERR_CORRUPT : r->code;
+		into = dir->parent;
 		record_free(dir);
 		depth++;
 	}
-	return depth;
+	if (through)
+		refuse(r, ERR_INVALID, "a directory cannot move into itself");
+	else if (depth >= LIMIT_DEPTH)
+		refuse(r, ERR_NAME_TOO_LONG, "directories nest at most %u deep", LIMIT_DEPTH);
+	return r->code;
 }
 
 static int create_check(struct context *c, const Coordfs__Create *q, uint64_t parent, uint32_t kind, struct reply *r)
 {
-	bool through;
 	if (kind == 0)
 		refuse(r, ERR_PERM, "only files, directories and symbolic links live here");
 	else if (kind == KIND_SYMLINK && (q->target.len == 0 || q->target.len >= LIMIT_PATH_BYTES))
 		refuse(r, ERR_NAME_TOO_LONG, "a link's target has 1 to %u bytes", LIMIT_PATH_BYTES - 1);
-	else if (kind == KIND_DIRECTORY && depth_of(c, parent, 0, &through) >= LIMIT_DEPTH)
-		refuse(r, ERR_NAME_TOO_LONG, "directories nest at most %u deep", LIMIT_DEPTH);
+	else if (kind == KIND_DIRECTORY)
+		place_check(c, 0, parent, r);
 	return r->code;
 }
 
@@ -364,21 +366,6 @@ static int move_read(struct context *c, struct move *m, struct reply *r)
 	return r->code ? r->code : (r->code = inode_get(c, m->to->inode, &m->to_inode));
 }
 
-/* A directory must not come to lie in itself, nor too deep. */
-static int move_check_place(struct context *c, const Coordfs__Inode *inode, uint64_t number, uint64_t into,
-			    struct reply *r)
-{
-	bool through;
-	if (inode->kind != KIND_DIRECTORY)
-		return 0;
-	unsigned depth = depth_of(c, into, number, &through);
-	if (through)
-		refuse(r, ERR_INVALID, "a directory cannot move into itself");
-	else if (depth >= LIMIT_DEPTH)
-		refuse(r, ERR_NAME_TOO_LONG, "directories nest at most %u deep", LIMIT_DEPTH);
-	return r->code;
-}
-
 static int move_check_over(const struct move *m, struct reply *r)
 {
 	bool directory = m->from_inode->kind == KIND_DIRECTORY;
@@ -401,9 +388,10 @@ static int move_check(struct context *c, const struct move *m, struct reply *r)
 		return r->code = ERR_EXISTS;
 	if (!m->to && m->flags & RENAME_EXCHANGE)
 		return r->code = ERR_NOT_FOUND;
-	if (move_check_place(c, m->from_inode, m->from->inode, m->to_number, r))
+	if (m->from_inode->kind == KIND_DIRECTORY && place_check(c, m->from->inode, m->to_number, r))
 		return r->code;
-	if (m->flags & RENAME_EXCHANGE && move_check_place(c, m->to_inode, m->to->inode, m->from_number, r))
+	if (m->flags & RENAME_EXCHANGE && m->to_inode->kind == KIND_DIRECTORY &&
+	    place_check(c, m->to->inode, m->from_number, r))
 		return r->code;
 	return move_check_over(m, r);
 }

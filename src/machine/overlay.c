@@ -3,9 +3,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 
 struct change {
 	UT_hash_handle hh;
@@ -37,6 +37,10 @@ static struct change *change_make(struct overlay *o, struct bytes key)
 	c->key_size = key.size;
 	memcpy(c->key, key.data, key.size);
 	HASH_ADD_KEYPTR(hh, o->changes, c->key, c->key_size, c);
+	if (!hash_has(c)) {
+		free(c);
+		return NULL;
+	}
 	o->bytes += sizeof *c + key.size;
 	return c;
 }

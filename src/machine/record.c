@@ -36,6 +36,16 @@ struct key key_name(char letter, uint64_t a, struct bytes name)
 	return k;
 }
 
+int key_copy(struct bytes key, struct key *out)
+{
+	out->size = key.size;
+	if (key.size > sizeof out->data)
+		return ERR_CORRUPT;
+	if (key.size > 0)
+		memcpy(out->data, key.data, key.size);
+	return 0;
+}
+
 uint64_t key_number(struct bytes key, unsigned which)
 {
 	const uint8_t *at = (const uint8_t *)key.data + 1 + 8 * which;
@@ -55,8 +65,7 @@ struct unpacking {
 static int unpack(void *ctx, struct bytes value)
 {
 	struct unpacking *u = ctx;
-	u->message = protobuf_c_message_unpack(u->type, NULL, value.size, value.data);
-	return u->message ? 0 : ERR_CORRUPT;
+	return message_unpack(u->type, value, &u->message);
 }
 
 int record_get(struct store *s, const struct key *k, const ProtobufCMessageDescriptor *type, void *out)

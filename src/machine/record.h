@@ -22,8 +22,15 @@ static inline struct bytes key_bytes(const struct key *k)
 {
 	return (struct bytes){k->data, k->size};
 }
+/* The key in bytes; ERR_CORRUPT: too long for one. */
+int key_copy(struct bytes key, struct key *out);
 /* The numbers back out of a key of the given letter's form. */
 uint64_t key_number(struct bytes key, unsigned which);
+
+/* 0 and a message for record_free in *out; else *out is NULL: ERR_CORRUPT (bytes that are no such message), ERR_NO_MEMORY. */
+int message_unpack(const ProtobufCMessageDescriptor *type, struct bytes packed, void *out);
+/* Whether unpacking it needs no more stack than an entry of ours does. */
+bool message_is_shallow(const ProtobufCMessageDescriptor *type, struct bytes packed);
 
 /* 1 found: *out is the message, free it with record_free; 0 absent: *out NULL; negative: ERR_CORRUPT (bytes that
  * are no such message), ERR_NO_MEMORY. */

@@ -5,12 +5,12 @@
  * Replies are forgotten in strides (ANSWERED_STRIDE), so that most commands cost one record, not three. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
-#include <uthash.h>
 
+#include "base/hash.h"
 #include "machine/internal.h"
 
 #define ANSWERED_STRIDE 64u
+#define MEMBER_BYTES 64u /* a member's name; commit.c's keys count on it */
 
 struct binding {
 	UT_hash_handle hh;
@@ -78,7 +78,10 @@ static struct session *session_make(struct session_table *t, uint64_t id)
 		return s;
 	s->id = id;
 	HASH_ADD(hh, t->sessions, id, sizeof s->id, s);
-	return s;
+	if (hash_has(s))
+		return s;
+	free(s);
+	return NULL;
 }
 
 static int session_put(struct context *c, const struct session *s)
@@ -198,7 +201,10 @@ static struct binding *binding_make(struct session *s, uint64_t number)
 		return NULL;
 	b->number = number;
 	HASH_ADD(hh, s->bindings, number, sizeof b->number, b);
-	return b;
+	if (hash_has(b))
+		return b;
+	free(b);
+	return NULL;
 }
 
 int session_bind(struct context *c, uint64_t parent, struct bytes name, uint64_t *binding)
@@ -364,13 +370,14 @@ static int member_end_sessions(struct context *c, const char *member)
 void session_open(struct context *c, const Coordfs__SessionOpen *q, struct reply *r)
 {
 	struct session_table *t = machine_session_table(c->machine);
-	Coordfs__Inode *root;
-	if (strlen(q->member) == 0 || strlen(q->member) > 64 || q->incarnation.len != 16)
+	Coordfs__Inode *root = NULL;
+	if (strlen(q->member) == 0 || strlen(q->member) > MEMBER_BYTES || q->incarnation.len != 16)
 		refuse(r, ERR_INVALID, "a session names its member and its incarnation");
-	else if (inode_get(c, INODE_ROOT, &root) == ERR_NOT_FOUND)
+	else if ((r->code = inode_get(c, INODE_ROOT, &root)) == ERR_NOT_FOUND) {
+		r->code = 0;
 		namespace_genesis(c, q->owner_uid, q->owner_gid, r);
-	else
-		record_free(root);
+	}
+	record_free(root);
 	if (r->code == 0)
 		r->code = member_end_sessions(c, q->member);
 	if (r->code == 0 && HASH_COUNT(t->sessions) >= LIMIT_SESSIONS)
@@ -394,8 +401,12 @@ void session_open(struct context *c, const Coordfs__SessionOpen *q, struct reply
 static int load_session(struct session_table *t, uint64_t id, struct bytes value)
 {
 	struct session *s = session_make(t, id);
-	Coordfs__Session *record = coordfs__session__unpack(NULL, value.size, value.data);
-	int code = s && record && record->incarnation.len == sizeof s->incarnation ? 0 : ERR_CORRUPT;
+	Coordfs__Session *record;
+	int code = message_unpack(&coordfs__session__descriptor, value, &record);
+	if (code == 0 && !s)
+		code = ERR_NO_MEMORY;
+	if (code == 0 && (record->incarnation.len != sizeof s->incarnation || strlen(record->member) > MEMBER_BYTES))
+		code = ERR_CORRUPT;
 	if (code == 0) {
 		memcpy(s->incarnation, record->incarnation.data, sizeof s->incarnation);
 		s->opened_ns = record->opened_ns;
@@ -405,8 +416,7 @@ static int load_session(struct session_table *t, uint64_t id, struct bytes value
 		s->member = strdup(record->member);
 		code = s->member ? 0 : ERR_NO_MEMORY;
 	}
-	if (record)
-		coordfs__session__free_unpacked(record, NULL);
+	record_free(record);
 	return code;
 }
 

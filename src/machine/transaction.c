@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
+#include "base/hash.h"
 #include "machine/history.h"
 #include "machine/internal.h"
 #include "machine/overlay.h"
@@ -14,7 +14,8 @@
 struct guard {
 	UT_hash_handle hh;
 	Coordfs__Guard message;
-	struct key key; /* what it is found by: kind, numbers, name */
+	size_t size;
+	uint8_t key[]; /* what it is found by: kind, numbers, name */
 };
 struct owned { /* content that no longer depends on the state of the beginning */
 	UT_hash_handle hh;
@@ -29,9 +30,11 @@ struct transaction {
 	struct owned *owned;
 	Coordfs__Command **operations;
 	Coordfs__Require **requirements;
-	Coordfs__Guard **guard_list; /* made for the commit */
+	Coordfs__Guard **guard_list; /* the same, in the order seen: for the commit */
+	size_t guard_count, guard_capacity;
 	size_t operation_count, operation_capacity, require_count;
 	size_t bytes; /* packed size of the commit, about */
+	bool is_broken; /* the view holds half an operation */
 };
 
 /* ---- life ---- */
@@ -109,7 +112,7 @@ uint64_t transaction_begin(const struct transaction *t)
 
 bool transaction_is_torn(const struct transaction *t)
 {
-	return asof_is_torn(t->asof);
+	return t->is_broken || asof_is_torn(t->asof);
 }
 
 bool transaction_is_empty(const struct transaction *t)
@@ -127,22 +130,52 @@ static int bytes_add(struct transaction *t, size_t bytes)
 	return 0;
 }
 
-static int guard_make(struct transaction *t, const struct key *key, const Coordfs__Guard *message)
+static int guard_room(struct transaction *t)
 {
-	int code = bytes_add(t, 32 + message->name.len);
-	if (code)
-		return code;
-	struct guard *g = calloc(1, sizeof *g);
-	if (!g)
+	if (t->guard_count < t->guard_capacity)
+		return 0;
+	size_t capacity = t->guard_capacity ? 2 * t->guard_capacity : 16;
+	Coordfs__Guard **list = realloc(t->guard_list, capacity * sizeof *list);
+	if (!list)
 		return ERR_NO_MEMORY;
-	g->key = *key;
+	t->guard_list = list;
+	t->guard_capacity = capacity;
+	return 0;
+}
+
+static struct guard *guard_new(const struct key *key, const Coordfs__Guard *message)
+{
+	struct guard *g = calloc(1, sizeof *g + key->size);
+	if (!g)
+		return NULL;
+	g->size = key->size;
+	memcpy(g->key, key->data, key->size);
 	g->message = *message;
 	g->message.name = (ProtobufCBinaryData){0, NULL};
 	if (bytes_set(&g->message.name, message->name.data, message->name.len)) {
 		free(g);
-		return ERR_NO_MEMORY;
+		return NULL;
 	}
-	HASH_ADD_KEYPTR(hh, t->guards, g->key.data, g->key.size, g);
+	return g;
+}
+
+static int guard_make(struct transaction *t, const struct key *key, const Coordfs__Guard *message)
+{
+	int code = guard_room(t);
+	struct guard *g = code ? NULL : guard_new(key, message);
+	if (!g)
+		return ERR_NO_MEMORY;
+	code = bytes_add(t, 32 + message->name.len);
+	if (code == 0) {
+		HASH_ADD_KEYPTR(hh, t->guards, g->key, g->size, g);
+		code = hash_has(g) ? 0 : ERR_NO_MEMORY;
+	}
+	if (code) {
+		free(g->message.name.data);
+		free(g);
+		return code;
+	}
+	t->guard_list[t->guard_count++] = &g->message;
 	return 0;
 }
 
@@ -195,17 +228,17 @@ int transaction_saw_names(struct transaction *t, uint64_t directory)
 	return saw_object(t, directory, GUARD_NAMES);
 }
 
-static int own_content(struct transaction *t, uint64_t inode)
+/* Without memory it is not noted, and reading it will guard more than is needed. */
+static void own_content(struct transaction *t, uint64_t inode)
 {
 	struct owned *o;
 	HASH_FIND(hh, t->owned, &inode, sizeof inode, o);
-	if (o)
-		return 0;
-	if (!(o = calloc(1, sizeof *o)))
-		return ERR_NO_MEMORY;
+	if (o || !(o = calloc(1, sizeof *o)))
+		return;
 	o->inode = inode;
 	HASH_ADD(hh, t->owned, inode, sizeof o->inode, o);
-	return 0;
+	if (!hash_has(o))
+		free(o);
 }
 
 /* ---- staging ---- */
@@ -304,7 +337,7 @@ static int guards_note(struct transaction *t, const struct concern *concern)
 	if (code == 0 && concern->reads_content)
 		code = transaction_saw_content(t, concern->inode[0]);
 	if (code == 0 && concern->sets_content)
-		code = own_content(t, concern->inode[0]);
+		own_content(t, concern->inode[0]);
 	return code;
 }
 
@@ -315,7 +348,7 @@ static Coordfs__Command *command_copy(const Coordfs__Command *q, size_t *size)
 	uint8_t *packed = malloc(*size ? *size : 1);
 	if (packed) {
 		coordfs__command__pack(q, packed);
-		copy = coordfs__command__unpack(NULL, *size, packed);
+		message_unpack(&coordfs__command__descriptor, (struct bytes){packed, *size}, &copy);
 	}
 	free(packed);
 	return copy;
@@ -358,10 +391,11 @@ static void stage_on(struct transaction *t, struct overlay *o, const Coordfs__Co
 		r->code = guards_note(t, concern);
 	if (r->code == 0 && !found)
 		r->code = operation_keep(t, q, made ? t->next_temporary : 0);
-	if (r->code == 0)
+	if (r->code == 0) {
 		r->code = overlay_flush(o);
-	if (r->code == 0)
+		t->is_broken |= r->code != 0;
 		t->next_temporary = c.next_inode;
+	}
 	context_fini(&c);
 }
 
@@ -403,25 +437,10 @@ int transaction_require(struct transaction *t, uint64_t inode, uint64_t token)
 
 /* ---- the commit ---- */
 
-static size_t guards_list(struct transaction *t)
-{
-	struct guard *g, *next;
-	size_t count = 0;
-	free(t->guard_list);
-	t->guard_list = malloc((HASH_COUNT(t->guards) + 1) * sizeof *t->guard_list);
-	if (!t->guard_list)
-		abort(); /* a commit without its guards would be a lie */
-	HASH_ITER(hh, t->guards, g, next)
-	{
-		t->guard_list[count++] = &g->message;
-	}
-	return count;
-}
-
 void transaction_commit(struct transaction *t, Coordfs__Commit *commit)
 {
 	commit->begin = transaction_begin(t);
-	commit->n_guards = guards_list(t);
+	commit->n_guards = t->guard_count;
 	commit->guards = t->guard_list;
 	commit->n_requires = t->require_count;
 	commit->requires = t->requirements;

@@ -18,8 +18,8 @@ void transaction_free(struct transaction *t);
 struct view transaction_view(struct transaction *t);
 uint64_t transaction_begin(const struct transaction *t);
 
-/* True when the history it needs is gone (LIMIT_HISTORY_BYTES): every use of the view is then void and
- * the caller aborts it. */
+/* True when the history it needs is gone (LIMIT_HISTORY_BYTES), or memory ran out half-way in staging: every use
+ * of the view is then void and the caller aborts it. */
 bool transaction_is_torn(const struct transaction *t);
 
 /* What the commit must find unchanged. Objects that the transaction made itself guard nothing.

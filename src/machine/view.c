@@ -79,25 +79,36 @@ static bool path_prepend(char *buffer, size_t *at, const Coordfs__Inode *i)
 	return true;
 }
 
-const char *view_path(struct view v, uint64_t inode, char *buffer, size_t size)
+/* 1 with the path from *at on; 0: it has none, or none that fits; negative: it cannot be read. */
+static int path_build(struct view v, uint64_t inode, char *buffer, size_t *at)
 {
-	size_t at = size - 1;
-	uint64_t number = inode;
-	bool fits = true;
-	buffer[at] = '\0';
-	for (unsigned depth = 0; number > INODE_ROOT && fits; depth++) {
+	int fits = 1;
+	for (unsigned depth = 0; inode > INODE_ROOT && fits > 0; depth++) {
 		Coordfs__Inode *i;
-		if (depth > LIMIT_DEPTH + 1 || inode_read(v, number, &i)) {
-			fits = false;
-			break;
-		}
-		fits = i->nlink > 0 && path_prepend(buffer, &at, i);
-		number = i->parent;
+		int code = depth > LIMIT_DEPTH + 1 ? ERR_NOT_FOUND : inode_read(v, inode, &i);
+		if (code)
+			return code == ERR_NOT_FOUND ? 0 : code;
+		fits = i->nlink > 0 && path_prepend(buffer, at, i);
+		inode = i->parent;
 		record_free(i);
 	}
-	if (!fits || at == size - 1)
+	return fits;
+}
+
+int path_of(struct view v, uint64_t inode, char *buffer, size_t size)
+{
+	size_t at = size - 1;
+	buffer[at] = '\0';
+	int found = path_build(v, inode, buffer, &at);
+	if (found <= 0 || at == size - 1)
 		snprintf(buffer, size, inode == INODE_ROOT ? "." : "inode %llu", (unsigned long long)inode);
 	else
 		memmove(buffer, buffer + at + 1, size - at - 1);
+	return found < 0 ? found : 0;
+}
+
+const char *view_path(struct view v, uint64_t inode, char *buffer, size_t size)
+{
+	path_of(v, inode, buffer, size);
 	return buffer;
 }
