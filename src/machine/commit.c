@@ -19,7 +19,7 @@ static struct key outcome_key(const char *name, const char *member)
 {
 	char both[512];
 	int size = snprintf(both, sizeof both, "%s%c%s", name, 0, member);
-	return key_name('o', 0, (struct bytes){both, (size_t)size});
+	return key_name('o', 0, (struct bytes){both, (size_t)size < sizeof both ? (size_t)size : sizeof both - 1});
 }
 
 static struct key latest_key(const char *name, size_t size)
@@ -63,8 +63,9 @@ static int latest_expire(struct context *c, const char *text, size_t size)
 int outcome_expire(struct context *c, struct bytes key, uint64_t stamp)
 {
 	Coordfs__Outcome *o;
-	struct key k = {.size = key.size};
-	memcpy(k.data, key.data, key.size);
+	struct key k;
+	if (key.size < 9 || key_copy(key, &k))
+		return ERR_CORRUPT;
 	int code = record_get(c->store, &k, &coordfs__outcome__descriptor, &o);
 	if (code <= 0 || o->revision != stamp) {
 		record_free(o);
@@ -129,7 +130,8 @@ static void conflict(struct context *c, struct reply *r, uint64_t inode, const P
 {
 	char path[LIMIT_PATH_BYTES];
 	struct view v = {c->store, c->machine};
-	view_path(v, inode, path, sizeof path);
+	if ((r->code = path_of(v, inode, path, sizeof path)))
+		return;
 	if (name)
 		refuse(r, ERR_CANCELED, "%.120s/%.*s has changed since the transaction began", path,
 		       (int)(name->len < 60 ? name->len : 60), (const char *)name->data);
@@ -163,9 +165,11 @@ static int require_check(struct context *c, const Coordfs__Require *q, struct re
 {
 	char path[LIMIT_PATH_BYTES];
 	struct view v = {c->store, c->machine};
-	if (!lock_token_held(machine_lock_table(c->machine), q->inode, q->token))
-		refuse(r, ERR_CANCELED, "%.120s is not held with token %llu any more",
-		       view_path(v, q->inode, path, sizeof path), (unsigned long long)q->token);
+	if (lock_token_held(machine_lock_table(c->machine), q->inode, q->token))
+		return 0;
+	if ((r->code = path_of(v, q->inode, path, sizeof path)) == 0)
+		refuse(r, ERR_CANCELED, "%.120s is not held with token %llu any more", path,
+		       (unsigned long long)q->token);
 	return r->code;
 }
 
@@ -234,19 +238,32 @@ static void commit_run(struct context *c, const Coordfs__Commit *q, struct reply
 	free(t.list);
 }
 
-/* Asked again (after an unknown outcome): the same answer. */
+/* The outcome that the session's transaction already has: 1 and *out, 0, or a negative code. */
+static int outcome_known(struct context *c, const char *name, uint64_t number, Coordfs__Outcome **out)
+{
+	int code = machine_outcome(c->machine, name, machine_session_member(c->machine, c->session), out);
+	if (code)
+		return code == ERR_NOT_FOUND ? 0 : code;
+	if ((*out)->number == number && (*out)->session == c->session)
+		return 1;
+	record_free(*out);
+	*out = NULL;
+	return 0;
+}
+
+/* Asked again (after an unknown outcome): the same answer. Also when that cannot be read, with r->code. */
 static bool commit_known(struct context *c, const Coordfs__Commit *q, struct reply *r)
 {
 	Coordfs__Outcome *o;
-	if (machine_outcome(c->machine, q->name, machine_session_member(c->machine, c->session), &o))
-		return false;
-	bool known = o->number == q->number && o->session == c->session;
-	if (known && o->committed)
+	int known = outcome_known(c, q->name, q->number, &o);
+	if (known < 0)
+		r->code = known;
+	else if (known && o->committed)
 		r->value = (int64_t)o->place;
 	else if (known)
 		refuse(r, ERR_CANCELED, "%s", o->reason);
 	record_free(o);
-	return known;
+	return known != 0;
 }
 
 static bool name_is_valid(const char *name)
@@ -275,10 +292,18 @@ void commit_apply(struct context *c, const Coordfs__Commit *q, struct reply *r)
 		r->code = code;
 }
 
+/* What is decided stays: the commit may have come first, with its answer lost. */
 void commit_abort(struct context *c, const Coordfs__Abort *q, struct reply *r)
 {
+	Coordfs__Outcome *o = NULL;
+	int known;
 	if (!name_is_valid(q->name) || strlen(q->reason) > 200)
 		refuse(r, ERR_INVALID, "not a transaction");
-	else
+	else if ((known = outcome_known(c, q->name, q->number, &o)) < 0)
+		r->code = known;
+	else if (known && o->committed)
+		refuse(r, ERR_PERM, "committed at %llu", (unsigned long long)o->place);
+	else if (!known)
 		r->code = outcome_record(c, q->name, q->uid, q->number, q->reason[0] ? q->reason : "rolled back", 0);
+	record_free(o);
 }

@@ -594,6 +594,41 @@ static void test_outcomes_are_forgotten_after_an_hour(void **state)
 	transaction_free(t);
 }
 
+static struct reply roll_back(struct fixture *f, const struct transaction *t, const char *name)
+{
+	Coordfs__Command command = COORDFS__COMMAND__INIT;
+	Coordfs__Abort q = COORDFS__ABORT__INIT;
+	command.of_case = COORDFS__COMMAND__OF_ABORT;
+	command.abort = &q;
+	q.name = (char *)name;
+	q.number = (uint64_t)(uintptr_t)t;
+	return fixture_apply(f, &command);
+}
+
+/* Whoever rolls back because the commit's answer did not come must not change what was decided. */
+static void test_the_first_outcome_stays(void **state)
+{
+	struct fixture *f = *state;
+	struct transaction *t, *u;
+	Coordfs__Outcome *o;
+	uint64_t c = fixture_create(f, INODE_COUNTERS, "c", S_IFREG | 0644, true).inode;
+	assert_int_equal(transaction_new(f->machine, &t), 0);
+	assert_int_equal(transaction_new(f->machine, &u), 0);
+	stage_add(t, c, 1, COUNTER_ADD);
+	stage_add(u, c, 1, COUNTER_ADD);
+	assert_int_equal(commit(f, t, "t").code, OK);
+	assert_int_equal(roll_back(f, t, "t").code, ERR_PERM);
+	assert_int_equal(machine_outcome(f->machine, "t", NULL, &o), 0);
+	assert_true(o->committed);
+	coordfs__outcome__free_unpacked(o, NULL);
+	assert_int_equal(roll_back(f, u, "t").code, OK);
+	assert_int_equal(roll_back(f, u, "t").code, OK);
+	assert_int_equal(commit(f, u, "t").code, ERR_CANCELED);
+	assert_int_equal(fixture_value(f, c), 1);
+	transaction_free(t);
+	transaction_free(u);
+}
+
 static void test_a_phantom_is_a_conflict(void **state)
 {
 	struct fixture *f = *state;
@@ -661,6 +696,7 @@ int main(void)
 		TEST(test_a_commit_makes_new_objects),
 		TEST(test_a_failed_commit_leaves_no_trace),
 		TEST(test_outcomes_are_forgotten_after_an_hour),
+		TEST(test_the_first_outcome_stays),
 		TEST(test_a_phantom_is_a_conflict),
 		TEST(test_a_view_is_torn_when_it_costs_too_much),
 	};
