@@ -66,7 +66,10 @@ int inode_unlink(struct context *c, uint64_t number, Coordfs__Inode *inode)
 		if (code)
 			return code;
 	}
-	return inode_put(c, number, inode);
+	int code = inode_put(c, number, inode);
+	if (code == 0 && inode->nlink > 0)
+		context_event(c, (struct event){.type = EVENT_CHANGE, .inode = number});
+	return code;
 }
 
 static int sweep_one(struct context *c, uint64_t number)

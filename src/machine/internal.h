@@ -51,7 +51,7 @@ int inode_put(struct context *c, uint64_t number, const Coordfs__Inode *inode);
 void inode_touch(const struct context *c, Coordfs__Inode *inode);
 /* The content changed: content, mtime too. */
 void inode_touch_content(const struct context *c, Coordfs__Inode *inode);
-/* One name less; at none its number joins c->gone. Puts the record. */
+/* One name less; at none its number joins c->gone. Puts the record, tells of the change of one that stays. */
 int inode_unlink(struct context *c, uint64_t number, Coordfs__Inode *inode);
 /* Delete what is left of the inodes in c->gone. */
 int inode_sweep(struct context *c);

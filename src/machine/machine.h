@@ -69,7 +69,8 @@ enum event_type {
 	EVENT_LOSS,	   /* session lost the lock `token` on inode, taken through `handle` by `owner` (broken) */
 	EVENT_SESSION_END, /* session is over: all it held is gone */
 	EVENT_CHANGE,	   /* inode's content or attributes changed at `revision` */
-	EVENT_ENTRY,	   /* name in directory inode came (child != 0), went (child == 0) or was replaced */
+	EVENT_ENTRY,	   /* name in directory inode came (child != 0; its own attributes have changed too), went
+			    * (child == 0) or was replaced: so changed the directory's attributes */
 };
 struct event {
 	enum event_type type;

@@ -106,6 +106,32 @@ static void test_hard_links_count(void **state)
 	assert_int_equal(fixture_link(f, a, INODE_FILES, "c").code, ERR_NOT_FOUND);
 }
 
+static bool was_told(const struct fixture *f, enum event_type type, uint64_t inode)
+{
+	for (size_t i = 0; i < f->event_count; i++)
+		if (f->events[i].type == type && f->events[i].inode == inode)
+			return true;
+	return false;
+}
+
+/* Whoever caches attributes must hear of each change: also of a link that went while another stays. */
+static void test_a_lost_link_is_told(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t a = fixture_create(f, INODE_FILES, "a", S_IFREG | 0644, true).inode;
+	fixture_create(f, INODE_FILES, "new", S_IFREG | 0644, true);
+	fixture_link(f, a, INODE_FILES, "b");
+	fixture_link(f, a, INODE_FILES, "c");
+	fixture_remove(f, INODE_FILES, "b", false);
+	assert_true(was_told(f, EVENT_ENTRY, INODE_FILES));
+	assert_true(was_told(f, EVENT_CHANGE, a));
+	fixture_rename(f, INODE_FILES, "new", INODE_FILES, "c", 0);
+	assert_true(was_told(f, EVENT_CHANGE, a));
+	fixture_remove(f, INODE_FILES, "a", false);
+	assert_false(was_told(f, EVENT_CHANGE, a));
+	assert_int_equal(f->gone_count, 1);
+}
+
 static void test_rename_replaces_and_exchanges(void **state)
 {
 	struct fixture *f = *state;
@@ -676,6 +702,7 @@ int main(void)
 		TEST(test_bad_names_are_refused),
 		TEST(test_remove_needs_the_right_call),
 		TEST(test_hard_links_count),
+		TEST(test_a_lost_link_is_told),
 		TEST(test_rename_replaces_and_exchanges),
 		TEST(test_a_directory_cannot_enter_itself),
 		TEST(test_readdir_survives_changes),
