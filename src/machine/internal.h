@@ -106,8 +106,8 @@ void session_end(struct context *c, const Coordfs__SessionEnd *q, struct reply *
 int session_admit(struct context *c, struct session_table *t, struct reply *r);
 /* Keep the reply, forget those answered. */
 int session_remember(struct context *c, struct session_table *t, uint64_t answered_below, const struct reply *r);
-/* The name (parent, name) goes with c->session. *binding is its number; bound names are told when they go. */
-int session_bind(struct context *c, uint64_t parent, struct bytes name, uint64_t *binding);
+/* The name (parent, name) goes with the session. *binding is its number; bound names are told when they go. */
+int session_bind(struct context *c, uint64_t session, uint64_t parent, struct bytes name, uint64_t *binding);
 int session_unbind(struct context *c, uint64_t session, uint64_t binding);
 int session_load(struct session_table *t, struct bytes key, struct bytes value); /* S, R and b records */
 int session_load_end(struct session_table *t);

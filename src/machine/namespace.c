@@ -99,14 +99,12 @@ static bool is_bound(const struct context *c, const Coordfs__Inode *parent)
 	return parent->tree == INODE_LOCKS && c->session != 0 && !c->staged && !c->temporaries;
 }
 
-static int bind(struct context *c, uint64_t parent, struct bytes name, bool bound, Coordfs__Dirent *d)
+/* session 0: the name stays. */
+static int bind(struct context *c, uint64_t parent, struct bytes name, uint64_t session, Coordfs__Dirent *d)
 {
-	d->session = 0;
+	d->session = session;
 	d->binding = 0;
-	if (!bound)
-		return 0;
-	d->session = c->session;
-	return session_bind(c, parent, name, &d->binding);
+	return session ? session_bind(c, session, parent, name, &d->binding) : 0;
 }
 
 static int unbind(struct context *c, const Coordfs__Dirent *d)
@@ -192,7 +190,7 @@ static int create_apply(struct context *c, const Coordfs__Create *q, uint64_t pa
 	bool bound = is_bound(c, parent) && (q->exclusive || kind != KIND_FILE);
 	d.inode = c->next_inode++;
 	d.kind = kind;
-	int code = bind(c, parent_number, name_of(q->name), bound, &d);
+	int code = bind(c, parent_number, name_of(q->name), bound ? c->session : 0, &d);
 	inode_fill(c, q, kind, parent_number, parent, &inode);
 	if (code == 0)
 		code = inode_put(c, d.inode, &inode);
@@ -297,7 +295,7 @@ static int link_apply(struct context *c, uint64_t parent_number, Coordfs__Inode 
 	Coordfs__Dirent d = COORDFS__DIRENT__INIT;
 	d.inode = number;
 	d.kind = inode->kind;
-	int code = bind(c, parent_number, name, is_bound(c, parent), &d);
+	int code = bind(c, parent_number, name, is_bound(c, parent) ? c->session : 0, &d);
 	inode->nlink++;
 	inode_touch(c, inode);
 	if (code == 0)
@@ -417,16 +415,17 @@ static int move_put_dirs(struct context *c, const struct move *m)
 	return code || m->to_dir == m->from_dir ? code : inode_put(c, m->to_number, m->to_dir);
 }
 
-/* The old name goes, then the new one comes. mv -n (NOREPLACE) is a lock-file idiom: it binds. */
+/* The old name goes, then the new one comes. mv -n (NOREPLACE) is a lock-file idiom: it binds the name to who does it;
+ * else what is bound stays with its session, whoever moves it. */
 static int move_apply(struct context *c, const struct move *m)
 {
 	Coordfs__Dirent d = *m->from;
-	bool bound = is_bound(c, m->to_dir) && (m->from->session || m->flags & RENAME_NOREPLACE);
+	uint64_t session = m->flags & RENAME_NOREPLACE && is_bound(c, m->to_dir) ? c->session : m->from->session;
 	int code = unbind(c, m->from);
 	if (code == 0 && m->to)
 		code = unbind(c, m->to);
 	if (code == 0)
-		code = bind(c, m->to_number, m->to_name, bound, &d);
+		code = bind(c, m->to_number, m->to_name, session, &d);
 	if (code == 0)
 		code = directory_remove(c, m->from_number, m->from_dir, m->from_name, m->from);
 	if (code == 0)
@@ -445,9 +444,9 @@ static int exchange_apply(struct context *c, const struct move *m)
 	if (code == 0)
 		code = unbind(c, m->to);
 	if (code == 0)
-		code = bind(c, m->to_number, m->to_name, m->from->session && is_bound(c, m->to_dir), &a);
+		code = bind(c, m->to_number, m->to_name, m->from->session, &a);
 	if (code == 0)
-		code = bind(c, m->from_number, m->from_name, m->to->session && is_bound(c, m->from_dir), &b);
+		code = bind(c, m->from_number, m->from_name, m->to->session, &b);
 	if (code == 0)
 		code = move_place(c, m->to_number, m->to_dir, m->to_name, m->to, &a, m->from_inode);
 	if (code == 0)

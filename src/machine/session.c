@@ -207,12 +207,12 @@ static struct binding *binding_make(struct session *s, uint64_t number)
 	return NULL;
 }
 
-int session_bind(struct context *c, uint64_t parent, struct bytes name, uint64_t *binding)
+int session_bind(struct context *c, uint64_t session, uint64_t parent, struct bytes name, uint64_t *binding)
 {
-	struct session *s = session_find(machine_session_table(c->machine), c->session);
+	struct session *s = session_find(machine_session_table(c->machine), session);
 	Coordfs__Binding record = COORDFS__BINDING__INIT;
 	if (!s)
-		return ERR_STALE;
+		return ERR_CORRUPT; /* a name of no session */
 	struct binding *b = binding_make(s, s->next_binding + 1);
 	if (!b)
 		return ERR_NO_MEMORY;

@@ -398,6 +398,28 @@ static void test_lock_files_go_with_their_session(void **state)
 	assert_int_equal(fixture_find(f, INODE_LOCKS, "team"), team);
 }
 
+/* A lock file that another session moves is still its maker's; mv -n takes it. */
+static void test_a_moved_lock_file_keeps_its_session(void **state)
+{
+	struct fixture *f = *state;
+	fixture_create(f, INODE_LOCKS, "moved", S_IFREG | 0644, true);
+	fixture_create(f, INODE_LOCKS, "taken", S_IFREG | 0644, true);
+	fixture_create(f, INODE_LOCKS, "left", S_IFREG | 0644, true);
+	fixture_open(f, "two");
+	fixture_create(f, INODE_LOCKS, "right", S_IFREG | 0644, true);
+	assert_int_equal(fixture_rename(f, INODE_LOCKS, "moved", INODE_LOCKS, "m", 0).code, OK);
+	assert_int_equal(fixture_rename(f, INODE_LOCKS, "taken", INODE_LOCKS, "t", RENAME_NOREPLACE).code, OK);
+	assert_int_equal(fixture_rename(f, INODE_LOCKS, "left", INODE_LOCKS, "right", RENAME_EXCHANGE).code, OK);
+	fixture_open(f, "one");
+	assert_int_equal(fixture_find(f, INODE_LOCKS, "m"), 0);
+	assert_int_not_equal(fixture_find(f, INODE_LOCKS, "t"), 0);
+	assert_int_equal(fixture_find(f, INODE_LOCKS, "right"), 0);
+	assert_int_not_equal(fixture_find(f, INODE_LOCKS, "left"), 0);
+	fixture_open(f, "two");
+	assert_int_equal(fixture_find(f, INODE_LOCKS, "t"), 0);
+	assert_int_equal(fixture_find(f, INODE_LOCKS, "left"), 0);
+}
+
 static void test_a_dead_session_changes_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -714,6 +736,7 @@ int main(void)
 		TEST(test_a_repeat_gets_the_first_reply),
 		TEST(test_a_sequence_may_be_any_number),
 		TEST(test_lock_files_go_with_their_session),
+		TEST(test_a_moved_lock_file_keeps_its_session),
 		TEST(test_a_dead_session_changes_nothing),
 		TEST(test_bytes_that_are_no_entry),
 		TEST(test_an_image_gives_the_same_machine),
