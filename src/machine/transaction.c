@@ -247,6 +247,7 @@ static void own_content(struct transaction *t, uint64_t inode)
 struct concern {
 	uint64_t inode[2];
 	struct bytes name[2]; /* in inode[i], when not empty */
+	bool has_content; /* it is about the content of inode[0], */
 	bool reads_content, sets_content;
 };
 
@@ -255,18 +256,22 @@ static struct bytes name_of(ProtobufCBinaryData n)
 	return (struct bytes){n.data, n.len};
 }
 
+/* A request with an id sets nothing for certain: at the commit it may turn out to be a repeat. */
 static void concern_counter(const Coordfs__CounterUpdate *q, struct concern *out)
 {
 	out->inode[0] = q->inode;
+	out->has_content = true;
 	for (size_t i = 0; i < q->n_requests; i++) {
-		out->sets_content |= q->requests[i]->kind == COUNTER_SET;
-		out->reads_content |= q->requests[i]->kind == COUNTER_CAS && !out->sets_content;
+		const Coordfs__CounterRequest *one = q->requests[i];
+		out->sets_content |= one->kind == COUNTER_SET && one->id.len == 0;
+		out->reads_content |= one->kind == COUNTER_CAS && !out->sets_content;
 	}
 }
 
 static void concern_write(const Coordfs__Write *q, struct concern *out)
 {
 	out->inode[0] = q->inode;
+	out->has_content = true;
 	out->reads_content = q->conditional || (q->append && !q->truncate);
 	out->sets_content = q->truncate;
 }
@@ -296,6 +301,7 @@ static bool concern_of(const Coordfs__Command *q, struct concern *out)
 		return true;
 	case COORDFS__COMMAND__OF_SET_ATTR:
 		out->inode[0] = q->set_attr->inode;
+		out->has_content = q->set_attr->mask & ATTR_SIZE;
 		out->sets_content = q->set_attr->mask & ATTR_SIZE && q->set_attr->size == 0;
 		return true;
 	case COORDFS__COMMAND__OF_SET_XATTR:
@@ -336,8 +342,26 @@ static int guards_note(struct transaction *t, const struct concern *concern)
 			code = transaction_saw_entry(t, concern->inode[i], concern->name[i]);
 	if (code == 0 && concern->reads_content)
 		code = transaction_saw_content(t, concern->inode[0]);
-	if (code == 0 && concern->sets_content)
-		own_content(t, concern->inode[0]);
+	return code;
+}
+
+/* The directory that was to go, or to be replaced, was seen to hold something. */
+static int full_note(struct transaction *t, const struct concern *concern)
+{
+	int i = concern->name[1].size > 0;
+	uint64_t directory;
+	int code = view_lookup(transaction_view(t), concern->inode[i], concern->name[i], &directory, NULL);
+	return code ? code : transaction_saw_names(t, directory);
+}
+
+/* A refusal tells something, too, that must be so at the commit. */
+static int refusal_note(struct transaction *t, const struct concern *concern, const struct reply *r)
+{
+	int code = guards_note(t, concern);
+	if (code == 0 && concern->has_content)
+		code = transaction_saw_content(t, concern->inode[0]);
+	if (code == 0 && r->code == ERR_NOT_EMPTY)
+		code = full_note(t, concern);
 	return code;
 }
 
@@ -375,8 +399,29 @@ static int operation_keep(struct transaction *t, const Coordfs__Command *q, uint
 	}
 	if (copy->of_case == COORDFS__COMMAND__OF_CREATE)
 		copy->create->temporary = temporary;
+	if (copy->of_case == COORDFS__COMMAND__OF_WRITE)
+		copy->write->conditional = false; /* it holds, by the guard; revisions in the view are the view's own */
 	t->operations[t->operation_count++] = copy;
 	return 0;
+}
+
+/* The operation has succeeded on o: it joins the commit, and its changes the view. */
+static int stage_keep(struct transaction *t, struct overlay *o, const Coordfs__Command *q, const struct context *c,
+		      const struct concern *concern)
+{
+	bool made = c->next_inode != t->next_temporary;
+	bool found = q->of_case == COORDFS__COMMAND__OF_CREATE && !made;
+	int code = guards_note(t, concern);
+	if (code == 0 && !found)
+		code = operation_keep(t, q, made ? t->next_temporary : 0);
+	if (code)
+		return code;
+	code = overlay_flush(o);
+	t->is_broken |= code != 0;
+	t->next_temporary = c->next_inode;
+	if (concern->sets_content)
+		own_content(t, concern->inode[0]);
+	return code;
 }
 
 static void stage_on(struct transaction *t, struct overlay *o, const Coordfs__Command *q, uint64_t time_ns,
@@ -385,17 +430,9 @@ static void stage_on(struct transaction *t, struct overlay *o, const Coordfs__Co
 	struct context c = {.machine = t->machine, .store = overlay_store(o), .index = transaction_begin(t),
 			    .time_ns = (int64_t)time_ns, .staged = true, .next_inode = t->next_temporary};
 	operation_apply(&c, q, r);
-	bool made = c.next_inode != t->next_temporary;
-	bool found = q->of_case == COORDFS__COMMAND__OF_CREATE && !made;
-	if (r->code == 0)
-		r->code = guards_note(t, concern);
-	if (r->code == 0 && !found)
-		r->code = operation_keep(t, q, made ? t->next_temporary : 0);
-	if (r->code == 0) {
-		r->code = overlay_flush(o);
-		t->is_broken |= r->code != 0;
-		t->next_temporary = c.next_inode;
-	}
+	int code = r->code == 0 ? stage_keep(t, o, q, &c, concern) : refusal_note(t, concern, r);
+	if (code)
+		r->code = code;
 	context_fini(&c);
 }
 

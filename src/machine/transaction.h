@@ -29,7 +29,8 @@ int transaction_saw_content(struct transaction *t, uint64_t inode);
 int transaction_saw_names(struct transaction *t, uint64_t directory);
 
 /* Stage one operation: create, remove, rename, link, set_attr, set_xattr, write, counter, bounds. Runs it
- * on the overlay, with the reply it would have, and keeps a copy for the commit. A refusal stages nothing.
+ * on the overlay, with the reply it would have, and keeps a copy for the commit. A refusal stages nothing, but
+ * what it tells is guarded.
  * Guards of its own are noted: an append or a conditional write guards the content, cas guards the
  * content, names that are made or removed guard the entry. time_ns: for the attributes in the view. uid as
  * in the command. Inode numbers in the command are those of the view.

@@ -642,6 +642,110 @@ static void test_outcomes_are_forgotten_after_an_hour(void **state)
 	transaction_free(t);
 }
 
+static struct reply stage_remove(struct transaction *t, uint64_t parent, const char *name, bool directory)
+{
+	Coordfs__Command command = COORDFS__COMMAND__INIT;
+	Coordfs__Remove q = COORDFS__REMOVE__INIT;
+	struct reply r;
+	command.of_case = COORDFS__COMMAND__OF_REMOVE;
+	command.remove = &q;
+	q.parent = parent;
+	q.name = (ProtobufCBinaryData){strlen(name), (uint8_t *)name};
+	q.directory = directory;
+	transaction_stage(t, &command, 5, &r);
+	return r;
+}
+
+/* Whoever was refused acts on it: what the refusal told must be so at the commit. */
+static void test_a_refusal_is_something_read(void **state)
+{
+	struct fixture *f = *state;
+	struct transaction *t[4];
+	uint64_t c = fixture_create(f, INODE_COUNTERS, "c", S_IFREG | 0644, true).inode;
+	uint64_t d = fixture_create(f, INODE_COUNTERS, "d", S_IFREG | 0644, true).inode;
+	uint64_t dir = fixture_create(f, INODE_FILES, "dir", S_IFDIR | 0755, true).inode;
+	fixture_create(f, dir, "inside", S_IFREG | 0644, true);
+	fixture_create(f, INODE_FILES, "there", S_IFREG | 0644, true);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(transaction_new(f->machine, &t[i]), 0);
+		stage_add(t[i], d, 1, COUNTER_ADD);
+	}
+	assert_int_equal(stage_create(t[0], INODE_FILES, "there", S_IFDIR | 0755).code, ERR_EXISTS);
+	assert_int_equal(stage_remove(t[1], INODE_FILES, "dir", true).code, ERR_NOT_EMPTY);
+	assert_int_equal(stage_add(t[2], c, 2, COUNTER_CAS).code, OK); /* expected: 0 */
+	fixture_add(f, c, 1, NULL);
+	fixture_remove(f, INODE_FILES, "there", false);
+	fixture_remove(f, dir, "inside", false);
+	assert_int_equal(commit(f, t[0], "t0").code, ERR_CANCELED);
+	assert_int_equal(commit(f, t[1], "t1").code, ERR_CANCELED);
+	assert_int_equal(commit(f, t[2], "t2").code, ERR_CANCELED);
+	assert_int_equal(commit(f, t[3], "t3").code, OK);
+	for (int i = 0; i < 4; i++)
+		transaction_free(t[i]);
+	assert_int_equal(transaction_new(f->machine, &t[0]), 0);
+	stage_add(t[0], d, 1, COUNTER_ADD);
+	assert_int_equal(stage_add(t[0], c, 2, COUNTER_CAS).code, ERR_CANCELED);
+	fixture_add(f, c, -1, NULL);
+	assert_int_equal(commit(f, t[0], "t4").code, ERR_CANCELED);
+	transaction_free(t[0]);
+}
+
+/* A set is the counter's whole content, but not when its id may turn out to be a repeat. */
+static void test_a_set_with_an_id_hides_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct transaction *t;
+	uint64_t c = fixture_create(f, INODE_COUNTERS, "c", S_IFREG | 0644, true).inode;
+	Coordfs__Command command = COORDFS__COMMAND__INIT;
+	Coordfs__CounterUpdate q = COORDFS__COUNTER_UPDATE__INIT;
+	Coordfs__CounterRequest one = COORDFS__COUNTER_REQUEST__INIT, *list = &one;
+	struct reply r;
+	command.of_case = COORDFS__COMMAND__OF_COUNTER;
+	command.counter = &q;
+	q.inode = c;
+	q.n_requests = 1;
+	q.requests = &list;
+	one.kind = COUNTER_SET;
+	one.value = 7;
+	one.id = (ProtobufCBinaryData){2, (uint8_t *)"id"};
+	assert_int_equal(transaction_new(f->machine, &t), 0);
+	transaction_stage(t, &command, 5, &r);
+	assert_int_equal(r.code, OK);
+	assert_int_equal(transaction_saw_content(t, c), 0); /* 7 */
+	fixture_add(f, c, 1, "id");
+	assert_int_equal(commit(f, t, "t").code, ERR_CANCELED);
+	transaction_free(t);
+}
+
+/* Revisions inside a transaction are those of its view: a condition on one that it made itself holds. */
+static void test_a_condition_inside_holds_at_the_commit(void **state)
+{
+	struct fixture *f = *state;
+	struct transaction *t;
+	char text[256];
+	uint64_t a = fixture_create(f, INODE_FILES, "a", S_IFREG | 0644, true).inode;
+	Coordfs__Command command = COORDFS__COMMAND__INIT;
+	Coordfs__Write q = COORDFS__WRITE__INIT;
+	struct attr attr;
+	struct reply r;
+	command.of_case = COORDFS__COMMAND__OF_WRITE;
+	command.write = &q;
+	q.inode = a;
+	q.conditional = true;
+	assert_int_equal(transaction_new(f->machine, &t), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(view_attr(transaction_view(t), a, &attr), 0);
+		q.if_revision = attr.content;
+		q.data = (ProtobufCBinaryData){1, (uint8_t *)(i ? "b" : "a")};
+		q.offset = (uint64_t)i;
+		transaction_stage(t, &command, 5, &r);
+		assert_int_equal(r.code, OK);
+	}
+	assert_int_equal(commit(f, t, "t").code, OK);
+	assert_string_equal(fixture_content(machine_view(f->machine), a, text), "ab");
+	transaction_free(t);
+}
+
 static struct reply roll_back(struct fixture *f, const struct transaction *t, const char *name)
 {
 	Coordfs__Command command = COORDFS__COMMAND__INIT;
@@ -746,6 +850,9 @@ int main(void)
 		TEST(test_a_commit_makes_new_objects),
 		TEST(test_a_failed_commit_leaves_no_trace),
 		TEST(test_outcomes_are_forgotten_after_an_hour),
+		TEST(test_a_refusal_is_something_read),
+		TEST(test_a_set_with_an_id_hides_nothing),
+		TEST(test_a_condition_inside_holds_at_the_commit),
 		TEST(test_the_first_outcome_stays),
 		TEST(test_a_phantom_is_a_conflict),
 		TEST(test_a_view_is_torn_when_it_costs_too_much),
