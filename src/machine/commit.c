@@ -271,14 +271,26 @@ static bool name_is_valid(const char *name)
 	return name[0] && strlen(name) <= LIMIT_NAME_BYTES;
 }
 
+static bool only_removes(const Coordfs__Commit *q)
+{
+	for (size_t i = 0; i < q->n_operations; i++)
+		if (q->operations[i]->of_case != COORDFS__COMMAND__OF_REMOVE)
+			return false;
+	return q->n_operations > 0;
+}
+
 void commit_apply(struct context *c, const Coordfs__Commit *q, struct reply *r)
 {
-	if (!name_is_valid(q->name) || q->begin > c->index) {
+	if (!name_is_valid(q->name) || q->begin > c->index || q->n_operations > LIMIT_TRANSACTION_OPERATIONS) {
 		refuse(r, ERR_INVALID, "not a transaction");
 		return;
 	}
 	if (commit_known(c, q, r))
 		return;
+	if (machine_is_full(c->machine) && !only_removes(q)) { /* not even the outcome is kept: it may be tried again */
+		refuse(r, ERR_NO_SPACE, "the state has reached its limit of %llu bytes", LIMIT_STATE_BYTES);
+		return;
+	}
 	if (q->n_operations > 0 && validate(c, q, r) == 0)
 		commit_run(c, q, r);
 	else if (q->n_operations == 0)

@@ -7,9 +7,13 @@ uint64_t inode_real(const struct context *c, uint64_t number)
 {
 	if (!c->temporaries || number < INODE_TEMPORARY)
 		return number;
-	for (size_t i = 0; i < c->temporaries->count; i++)
-		if (c->temporaries->list[i].temporary == number)
-			return c->temporaries->list[i].inode;
+	const struct temporaries *t = c->temporaries;
+	size_t at = (size_t)(number - INODE_TEMPORARY); /* where a transaction that begins with it has put it */
+	if (at < t->count && t->list[at].temporary == number)
+		return t->list[at].inode;
+	for (size_t i = 0; i < t->count; i++)
+		if (t->list[i].temporary == number)
+			return t->list[i].inode;
 	return 0; /* no object has number 0 */
 }
 
