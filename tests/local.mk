@@ -67,11 +67,21 @@ check_PROGRAMS += $(ENGINE_TESTS)
 TESTS += $(ENGINE_TESTS)
 
 # ---- model ---------------------------------------------------------------------------------------------------------
+#
+# MODEL_SEEDS=n for more of them.
 
 MODEL_TESTS = \
-	tests/model/lock_model
+	tests/model/lock_model \
+	tests/model/machine_model
 
 tests_model_lock_model_SOURCES = tests/model/lock_model.c $(LOCK_FIXTURE)
+tests_model_machine_model_SOURCES = tests/model/machine_model.c $(MODEL_REFERENCE)
+MODEL_MEMORY = tests/model/memory.c tests/model/memory.h
+MODEL_REFERENCE = $(MODEL_MEMORY) \
+	tests/model/compare.c tests/model/compare.h \
+	tests/model/generate.c tests/model/generate.h \
+	tests/model/reference.c tests/model/reference.h \
+	tests/model/transactions.c tests/model/transactions.h
 
 check_PROGRAMS += $(MODEL_TESTS)
 TESTS += $(MODEL_TESTS)
