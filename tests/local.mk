@@ -19,7 +19,7 @@ AM_TESTS_ENVIRONMENT = \
 	COORDFS_VERSION='$(PACKAGE_VERSION)'; export COORDFS_VERSION; \
 	CC='$(CC)'; export CC;
 
-EXTRA_DIST += tests/driver tests/leaks.supp
+EXTRA_DIST += tests/driver tests/asan.supp tests/leaks.supp
 CLEANFILES += tests/system.lock
 
 # ---- unit ----------------------------------------------------------------------------------------------------------
