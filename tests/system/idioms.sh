@@ -6,18 +6,17 @@ start_mount -o allow_other || bail "no mount"
 F=$MNT/files
 export HOME=$W/home
 mkdir "$HOME"
-: "${CASE_TIMEOUT:=60}"
 
 need() { command -v "$1" >/dev/null || skip "needs $1"; }
 
-# tree DIR: some hundred files of all kinds
+# tree DIR [BYTES]: some hundred files of all kinds; the largest has that size
 tree() {
 	local i
 	mkdir -p "$1"/{a,b/c/d,empty}
 	for i in {1..60}; do head -c $((RANDOM * i % 40000)) /dev/urandom >"$1/a/file$i"; done
 	for i in {1..20}; do echo "text $i" >"$1/b/c/text $i"; done
 	: >"$1/b/nothing"
-	head -c 1048576 /dev/urandom >"$1/b/c/d/big"
+	head -c "${2:-1048576}" /dev/urandom >"$1/b/c/d/big"
 	ln "$1/a/file1" "$1/b/hard"
 	ln -s ../a/file2 "$1/b/soft"
 	ln -s nowhere "$1/b/dangling"
@@ -131,7 +130,9 @@ t_git_init_commit_gc_fsck() {
 t_git_clone_push_pull() {
 	git init -q --bare "$F/bare"
 	git clone -q "$F/bare" "$W/clone" 2>/dev/null
-	tree "$W/clone/tree"
+	# a loose object or a pack is a file of at most 1 MiB, too
+	tree "$W/clone/tree" 10000
+	find "$W/clone/tree/a" -size +8k -delete
 	git_here "$W/clone" add -A
 	git_here "$W/clone" commit -qm all
 	git_here "$W/clone" push -q origin HEAD:main

@@ -111,7 +111,12 @@ kill_mount() {
 restart_mount() { stop_mount && start_mount "$@"; }
 crash_and_restart() { kill_mount && start_mount "$@"; }
 
-gone() { [ ! -e "/proc/$1" ] || [ "$(ps -o stat= -p "$1" | cut -c 1)" = Z ]; }
+# Ended, down to its last thread: a zombie whose other threads still run has its files open.
+gone() {
+	local tasks
+	tasks=$(find "/proc/$1/task" -mindepth 1 -maxdepth 1 2>/dev/null | wc -l)
+	[ "$tasks" = 0 ] || { [ "$tasks" = 1 ] && [ "$(ps -o stat= -p "$1" | cut -c 1)" = Z ]; }
+}
 
 # wait_until SECONDS COMMAND…: until it succeeds; fails at the deadline
 wait_until() {

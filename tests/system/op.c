@@ -483,14 +483,14 @@ static int op_mknod(struct op *op, int argc, char **argv)
 	return mknod(argv[1], type | 0666, 0);
 }
 
-/* many DIR N: makes the files DIR/1 … DIR/N */
+/* many DIR FROM TO: makes the files DIR/FROM … DIR/TO */
 static int op_many(struct op *op, int argc, char **argv)
 {
 	int dir = open(argv[1], O_RDONLY | O_DIRECTORY), result = dir < 0 ? -1 : 0;
 	char name[32];
 
 	(void)op, (void)argc;
-	for (long long i = 1; i <= number(argv[2]) && result == 0; i++) {
+	for (long long i = number(argv[2]); i <= number(argv[3]) && result == 0; i++) {
 		snprintf(name, sizeof name, "%lld", i);
 		result = mknodat(dir, name, S_IFREG | 0666, 0);
 	}
@@ -733,7 +733,7 @@ static const struct command {
 	{"flock", 1, 1, op_flock}, {"lock", 3, 3, op_lock}, {"lockw", 3, 3, op_lock}, {"ofdlock", 3, 3, op_lock},
 	{"ofdlockw", 3, 3, op_lock}, {"getlk", 3, 3, op_getlk}, {"ofdgetlk", 3, 3, op_getlk},
 	{"rmdir", 1, 1, op_rmdir}, {"unlink", 1, 1, op_unlink}, {"link", 2, 2, op_link}, {"symlink", 2, 2, op_symlink},
-	{"mkdir", 1, 2, op_mkdir}, {"mknod", 2, 2, op_mknod}, {"many", 2, 2, op_many}, {"rename", 2, 3, op_rename},
+	{"mkdir", 1, 2, op_mkdir}, {"mknod", 2, 2, op_mknod}, {"many", 3, 3, op_many}, {"rename", 2, 3, op_rename},
 	{"readlink", 1, 1, op_readlink}, {"truncate", 2, 2, op_truncate}, {"chmod", 2, 2, op_chmod},
 	{"chown", 3, 3, op_chown}, {"stat", 1, 1, op_stat}, {"ls", 1, 1, op_ls},
 	{"setxattr", 3, 4, op_setxattr}, {"getxattr", 2, 2, op_getxattr}, {"fgetxattr", 1, 1, op_fgetxattr},
