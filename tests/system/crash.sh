@@ -26,11 +26,14 @@ crash_a_start() {
 }
 
 round() {
+	local pid
 	echo go >&"$to"
 	pause 500
-	kill -9 "$(mount_pid)"
+	pid=$(mount_pid)
+	kill -9 "$pid"
 	read -r -t 60 answer <&"$from" || fail "round $i: writers do not end"
 	[ "$answer" = down ] || fail "seed $seed, round $i: $answer"
+	wait_until 30 gone "$pid"
 	kill_mount
 	if ((i % 8 == 0)); then crash_a_start; fi
 	start_mount

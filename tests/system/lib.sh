@@ -98,13 +98,13 @@ stop_mount() {
 	[ -z "$pid" ] || wait_until 30 gone "$pid"
 }
 
-# kill -9, at this moment.
+# kill -9, at this moment; also of one that is just starting.
 kill_mount() {
 	local pid
-	if pid=$(mount_pid); then
-		kill -9 "$pid"
-		wait_until 30 gone "$pid"
-	fi
+	while pid=$(mount_pid); do
+		kill -9 "$pid" 2>/dev/null || :
+		wait_until 30 gone "$pid" || return
+	done
 	while is_mounted; do umount -l "$MNT" || return; done
 }
 
