@@ -89,29 +89,26 @@ TESTS += $(MODEL_TESTS)
 # ---- system --------------------------------------------------------------------------------------------------------
 
 SYSTEM_TESTS = \
-	tests/system/cas.sh \
-	tests/system/info.sh \
-	tests/system/quickstart.sh \
-	tests/system/status.sh \
-	tests/system/transactions.sh \
-	tests/system/version.sh
-
-# real mounts; TESTS takes them when there is one
-MOUNT_TESTS = \
+	tests/system/version.sh \
 	tests/system/mounts.sh \
 	tests/system/counters.sh \
 	tests/system/files.sh \
 	tests/system/locks.sh \
 	tests/system/lockfiles.sh \
 	tests/system/fences.sh \
+	tests/system/transactions.sh \
+	tests/system/cas.sh \
+	tests/system/info.sh \
+	tests/system/status.sh \
 	tests/system/badinput.sh \
 	tests/system/idioms.sh \
 	tests/system/diskfull.sh \
 	tests/system/corrupt.sh \
-	tests/system/crash.sh
+	tests/system/crash.sh \
+	tests/system/quickstart.sh
 
 TESTS += $(SYSTEM_TESTS)
-EXTRA_DIST += $(SYSTEM_TESTS) $(MOUNT_TESTS) tests/system/lib.sh
+EXTRA_DIST += $(SYSTEM_TESTS) tests/system/lib.sh
 
 # op: system calls for the shell; hammer: writers for crash.sh
 check_PROGRAMS += tests/system/op tests/system/hammer

@@ -39,8 +39,8 @@ DIGEST=$(digest)
 stop_mount
 cp -a --sparse=always "$DATA" "$SAVED"
 
-# Everything in the data directory but the lock file; a write shows in the times.
-print_of() { find "$1" ! -name lock -printf '%P %s %T@ %C@\n' | sort; }
+# Everything in the data directory but the lock file.
+print_of() { (cd "$1" && find . ! -name lock | sort && find . -type f ! -name lock -exec cksum {} + | sort); }
 
 # try_damaged WHAT: start on $DATA as it is now
 try_damaged() {

@@ -38,9 +38,9 @@ t_several_lines() {
 }
 
 t_the_largest_token() {
-	echo 9223372036854775807 >"$F/max"
-	assert_content "$F/max" '9223372036854775807\n'
-	refused ERANGE max '9223372036854775808\n'
+	echo 18446744073709551615 >"$F/max"
+	assert_content "$F/max" '18446744073709551615\n'
+	refused ERANGE max '18446744073709551616\n'
 	refused ERANGE max '99999999999999999999\n'
 	refused ESTALE max '1\n'
 }

@@ -9,7 +9,7 @@
 #     }
 #     run_cases
 #
-# Each case runs in a shell of its own with `set -e`, in the order of the file, CASE_TIMEOUT seconds (60) at most; all
+# Each case runs in a shell of its own with `set -e`, in the order of the file, CASE_TIMEOUT seconds (120) at most; all
 # that it left running is killed by its process group. Its output appears when it fails. After each case the daemon
 # must still be there. At the end, however it comes: unmounted, daemons killed by pid, the work directory removed, and
 # a report of a sanitizer is a failure.
@@ -24,7 +24,7 @@ unset GIT_DIR GIT_WORK_TREE BASH_ENV ENV
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${COORDFS:=coordfs}"
 COORDFS=$(command -v "$COORDFS") || { echo "Bail out! no program at \$COORDFS"; exit 1; }
-: "${CASE_TIMEOUT:=60}"
+: "${CASE_TIMEOUT:=120}"
 W=$(mktemp -d "${TMPDIR:-/tmp}/coordfs-test.XXXXXX")
 chmod 755 "$W"
 DATA=$W/data
@@ -60,7 +60,7 @@ op() { "$OP" "$@"; }
 
 # start_mount [-o OPTIONS…]: $DATA on $MNT; returns when the program says that it serves. Its words go to $W/start.log.
 start_mount() {
-	mkdir -p "$MNT"
+	mkdir -p "$MNT" 2>/dev/null || is_mounted || return # a dead mount is no directory
 	timeout 60 "$COORDFS" "$DATA" "$MNT" "$@" >"$W/start.log" 2>&1 </dev/null && return
 	echo "start_mount: coordfs $DATA $MNT $* failed:"
 	cat "$W/start.log"
