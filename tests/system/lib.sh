@@ -30,8 +30,9 @@ chmod 755 "$W"
 DATA=$W/data
 MNT=$W/mnt
 TEST_NAME=$(basename "$0" .sh)
+mkdir -m 1777 "$W/reports" # of sanitizers, whose daemon may run as another user
 for variable in ASAN_OPTIONS LSAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS; do
-	export $variable="${!variable:+${!variable}:}log_path=$W/sanitizer:print_stacktrace=1"
+	export $variable="${!variable:+${!variable}:}log_path=$W/reports/report:print_stacktrace=1"
 done
 
 skip_all() {
@@ -342,7 +343,7 @@ clean_up() {
 	if mount_serves && ! stop_mount; then result 'not ok' "a clean unmount at the end"; fi
 	[ -z "$(mount_pid)" ] || kill_mount
 	for m in $(awk -v w="$W/" 'index($5, w) == 1 { print $5 }' /proc/self/mountinfo | tac); do umount -l "$m"; done
-	for report in "$W"/sanitizer*; do
+	for report in "$W"/reports/*; do
 		[ -e "$report" ] || continue
 		result 'not ok' "no report of a sanitizer"
 		sed 's/^/# /' "$report" | head -n 80
