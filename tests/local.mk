@@ -136,9 +136,15 @@ EXTRA_DIST += $(TIDY_TESTS) tests/tidy/functions.limit
 #     tests_fuzz_fuzz_NAME_LDFLAGS = $(FUZZ_LINK)
 
 FUZZERS = \
+	tests/fuzz/fuzz_command \
+	tests/fuzz/fuzz_image \
 	tests/fuzz/fuzz_parse \
 	tests/fuzz/fuzz_text
 
+tests_fuzz_fuzz_command_SOURCES = tests/fuzz/fuzz_command.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_command_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_image_SOURCES = tests/fuzz/fuzz_image.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_image_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_parse_SOURCES = tests/fuzz/fuzz_parse.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_parse_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_text_SOURCES = tests/fuzz/fuzz_text.c $(FUZZ_MAIN)
