@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "front/front.h"
 #include "front/mountpoint.h"
+#include "front/virtual.h"
 #include "options.h"
 #include "replica/replica.h"
 
@@ -88,6 +89,7 @@ static void on_closed(void *ctx)
 {
 	struct program *p = ctx;
 
+	virtual_replica_gone(p->front);
 	p->replica = NULL;
 	close_signals(p);
 }

@@ -45,7 +45,7 @@ struct waiters *waiters_new(void)
 	return calloc(1, sizeof(struct waiters));
 }
 
-/* The requests themselves go with the session. */
+/* After unmounting: the kernel has answered who still waits. */
 void waiters_free(struct waiters *t)
 {
 	struct waiter *w, *next;
@@ -54,6 +54,8 @@ void waiters_free(struct waiters *t)
 		return;
 	HASH_ITER (hh, t->by_sequence, w, next) {
 		HASH_DELETE(hh, t->by_sequence, w);
+		if (w->req)
+			fuse_reply_none(w->req);
 		free(w);
 	}
 	free(t);

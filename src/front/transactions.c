@@ -62,18 +62,24 @@ void transactions_stop(struct front *f)
 	all->timer = NULL;
 }
 
+void transactions_drop_views(struct front *f)
+{
+	struct transactions *all = f->transactions;
+
+	for (unsigned slot = 0; all && slot < all->used; slot++)
+		if (all->slots[slot])
+			txn_drop_view(all->slots[slot]);
+}
+
 void transactions_free(struct front *f)
 {
 	struct transactions *all = f->transactions;
 
 	if (!all)
 		return;
-	for (unsigned slot = 0; slot < all->used; slot++) {
-		if (!all->slots[slot])
-			continue;
-		txn_drop_view(all->slots[slot]);
+	transactions_drop_views(f);
+	for (unsigned slot = 0; slot < all->used; slot++)
 		free(all->slots[slot]);
-	}
 	free(all);
 	f->transactions = NULL;
 }

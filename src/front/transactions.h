@@ -50,6 +50,7 @@ struct txn {
 
 int transactions_new(struct front *f);	 /* fills f->transactions; ERR_NO_MEMORY */
 void transactions_stop(struct front *f); /* roll back what is open */
+void transactions_drop_views(struct front *f); /* they lie in the machine: before it is freed */
 void transactions_free(struct front *f); /* when no proposal can be answered any more */
 
 struct txn *transactions_at(struct front *f, fuse_ino_t node); /* NULL: no such one any more */

@@ -26,6 +26,11 @@ void virtual_stop(struct front *f)
 	transactions_stop(f);
 }
 
+void virtual_replica_gone(struct front *f)
+{
+	transactions_drop_views(f);
+}
+
 void virtual_free(struct front *f)
 {
 	transactions_free(f);

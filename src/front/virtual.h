@@ -8,9 +8,11 @@
 struct names; /* dynamic.c: nodes that have a name instead of a number */
 
 /* Fill in f->transactions and f->names; after the replica is ready, before the first request. ERR_NO_MEMORY.
- * virtual_stop rolls back what is open, before replica_close; virtual_free frees, after it is done. */
+ * virtual_stop rolls back what is open, before replica_close; virtual_replica_gone lets go of the machine, when
+ * replica_close is done; virtual_free frees the rest. */
 int virtual_start(struct front *f);
 void virtual_stop(struct front *f);
+void virtual_replica_gone(struct front *f);
 void virtual_free(struct front *f);
 
 /* To be asked by the machine class's LOOKUP before the machine: README, .info, cluster, transactions in the root,
