@@ -363,6 +363,12 @@ t_every_reader_reads_right() {
 	assert_eq "$(node -e 'console.log(+require("fs").readFileSync(process.argv[1]) + 1)' "$C/a")" 1235
 }
 
+t_mmap() {
+	set_to a 4321
+	assert_op '4321\n' open O_RDONLY "$C/a" : map private 5 ro : peek 0 5
+	assert_op '4321\n' open O_RDWR "$C/a" : map private 5 : peek 0 5 : poke 0 9 : peek 0 5 : close : open O_RDONLY "$C/a" : read
+}
+
 t_cp() {
 	set_to a 77
 	rm -f "$C/copy"

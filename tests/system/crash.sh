@@ -25,12 +25,13 @@ crash_a_start() {
 	wait $starter 2>/dev/null || :
 }
 
+# round SIGNAL
 round() {
 	local pid
 	echo go >&"$to"
 	pause 500
 	pid=$(mount_pid)
-	kill -9 "$pid"
+	kill "-$1" "$pid"
 	read -r -t 60 answer <&"$from" || fail "round $i: writers do not end"
 	[ "$answer" = down ] || fail "seed $seed, round $i: $answer"
 	wait_until 30 gone "$pid"
@@ -49,9 +50,21 @@ t_kill_9_under_eight_writers() {
 	"$HAMMER" "$MNT" <"$W/to" >"$W/from" &
 	exec {to}>"$W/to" {from}<"$W/from"
 	for ((i = 1; i <= rounds; i++)); do
-		round
+		round KILL
 	done
 	echo "$answer, seed $seed" >"$W/account"
+}
+
+t_sigterm_under_eight_writers() {
+	local i to from answer seed=${CRASH_SEED:-$((EPOCHSECONDS % 32768))}
+	RANDOM=$seed
+	mkfifo "$W/to2" "$W/from2"
+	rm -rf "$MNT"/counters/{sum,named} "$MNT"/files/*
+	"$HAMMER" "$MNT" gone <"$W/to2" >"$W/from2" &
+	exec {to}>"$W/to2" {from}<"$W/from2"
+	for ((i = 1; i <= 20; i++)); do
+		round TERM
+	done
 }
 
 t_something_was_done() {

@@ -10,8 +10,9 @@
  * A process has one call in flight. Before a change it notes in shared memory what it tries, after its return that
  * it was acknowledged; both survive the mount. Any errno but that of a mount that died is a failure.
  *
- *     hammer MOUNTPOINT      reads from stdin: `go` starts a round, which ends when the mount dies, and answers
- *                            `down`; `check` answers `ok …` or `bad: …` (exit 1), and goes on from what is there */
+ *     hammer MOUNTPOINT [gone]   reads from stdin: `go` starts a round, which ends when the mount dies, and answers
+ *                                `down`; `check` answers `ok …` or `bad: …` (exit 1), and goes on from what is there.
+ *                                gone: a round may also end with ENOENT, for the daemon unmounts */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,6 +40,7 @@ struct writer {
 
 struct hammer {
 	const char *mount;
+	bool may_go; /* the mount may be gone, not only dead */
 	struct writer *writers; /* shared with the processes */
 	uint64_t round;
 	int64_t sum; /* of the adders' counter at the start of the round */
@@ -136,9 +138,9 @@ static int change(const struct hammer *h, int number, uint64_t n)
 	return EINVAL;
 }
 
-static bool is_death(int error)
+static bool is_death(const struct hammer *h, int error)
 {
-	return error == ENOTCONN || error == ECONNABORTED;
+	return error == ENOTCONN || error == ECONNABORTED || (h->may_go && error == ENOENT);
 }
 
 static void write_until_death(const struct hammer *h, int number)
@@ -162,7 +164,7 @@ static void run_round(struct hammer *h)
 	for (int i = 0; i < WRITERS; i++)
 		wait(NULL);
 	for (int i = 0; i < WRITERS; i++)
-		if (h->writers[i].error && !is_death(h->writers[i].error))
+		if (h->writers[i].error && !is_death(h, h->writers[i].error))
 			bad("round %llu, writer %d: %s", (unsigned long long)h->round, i, strerrorname_np(h->writers[i].error));
 	puts("down");
 }
@@ -336,12 +338,12 @@ static void prepare(struct hammer *h)
 
 int main(int argc, char **argv)
 {
-	struct hammer h = {.mount = argc > 1 ? argv[1] : ""};
+	struct hammer h = {.mount = argc > 1 ? argv[1] : "", .may_go = argc > 2};
 	char line[16];
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	h.writers = mmap(NULL, WRITERS * sizeof *h.writers, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (argc != 2 || h.writers == MAP_FAILED) {
+	if (argc < 2 || h.writers == MAP_FAILED) {
 		fputs("usage: hammer MOUNTPOINT\n", stderr);
 		return 2;
 	}
