@@ -288,15 +288,20 @@ static void stored(struct raft_io_snapshot_put *own, int status)
 		retry(r, "stored", ERR_CORRUPT);
 }
 
+/* What a snapshot's buffer says. */
+static size_t render_name(uint64_t index, const struct image_sum *sum, char out[BUFFER_BYTES])
+{
+	return (size_t)snprintf(out, BUFFER_BYTES,
+				"coordfs-image 1\nindex=%" PRIu64 "\nbytes=%" PRIu64 "\nchecksum=%016" PRIx64 "\n",
+				index, sum->bytes, sum->checksum);
+}
+
 /* The image is there: name it, and let raft_uv store that. */
 static void store_name(struct replica *r)
 {
 	struct snapshots *s = &r->snapshots;
-	int size = snprintf(s->buffer->base, BUFFER_BYTES,
-			    "coordfs-image 1\nindex=%" PRIu64 "\nbytes=%" PRIu64 "\nchecksum=%016" PRIx64 "\n", s->index,
-			    s->sum.bytes, s->sum.checksum);
 
-	s->buffer->len = (size_t)size;
+	s->buffer->len = render_name(s->index, &s->sum, s->buffer->base);
 	s->own.data = r;
 	if (r->engine.snapshot_put(&r->engine.io, s->trailing, &s->own, s->snapshot, stored))
 		retry(r, "stored", ERR_NO_MEMORY);
@@ -360,18 +365,18 @@ void snapshot_cancel(struct replica *r)
 
 /* ---- loading ---- */
 
+/* sscanf takes any blank for another, and blanks for a leading zero: what it read must give the same bytes again. */
 static bool parse_name(const struct raft_buffer *buffer, uint64_t *index, struct image_sum *sum)
 {
-	char text[BUFFER_BYTES];
-	int end = 0;
+	char text[BUFFER_BYTES], again[BUFFER_BYTES];
 
 	if (buffer->len >= sizeof text)
 		return false;
 	memcpy(text, buffer->base, buffer->len);
 	text[buffer->len] = '\0';
-	return sscanf(text, "coordfs-image 1\nindex=%" SCNu64 "\nbytes=%" SCNu64 "\nchecksum=%" SCNx64 "%n", index,
-		      &sum->bytes, &sum->checksum, &end) == 3 &&
-	       end && strcmp(text + end, "\n") == 0;
+	return sscanf(text, "coordfs-image 1\nindex=%" SCNu64 "\nbytes=%" SCNu64 "\nchecksum=%" SCNx64, index,
+		      &sum->bytes, &sum->checksum) == 3 &&
+	       render_name(*index, sum, again) == buffer->len && memcmp(again, text, buffer->len) == 0;
 }
 
 static int load_image(struct replica *r, const char *name, const struct image_sum *sum)

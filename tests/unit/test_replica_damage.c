@@ -424,6 +424,31 @@ static void test_a_damaged_snapshot(void **state)
 	assert_refused(m, "the snapshot of entry");
 }
 
+static void write_byte(const char *path, off_t at, char byte)
+{
+	int fd = open(path, O_WRONLY);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	close(fd);
+}
+
+/* Bytes that a lenient reader would take for the right ones. */
+static void test_a_snapshot_that_says_the_same_in_other_bytes(void **state)
+{
+	struct member *m = *state;
+	off_t after_title = strlen("coordfs-image 1");
+	char path[400];
+
+	make_images(m);
+	member_file(m, "raft", "snapshot-", path, sizeof path);
+	*strstr(path, ".meta") = '\0';
+	write_byte(path, after_title, ' ');
+	assert_refused(m, "the newest snapshot is damaged");
+	write_byte(path, after_title, '\n');
+	assert_whole(m);
+}
+
 static void test_lost_snapshots(void **state)
 {
 	struct member *m = *state;
@@ -454,6 +479,7 @@ int main(void)
 		TEST(test_a_damaged_image),
 		TEST(test_an_image_of_another_time),
 		TEST(test_a_damaged_snapshot),
+		TEST(test_a_snapshot_that_says_the_same_in_other_bytes),
 		TEST(test_lost_snapshots),
 	};
 
