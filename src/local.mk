@@ -78,12 +78,16 @@ src_libcoordfs_a_SOURCES = \
 	src/machine/transaction.c src/machine/transaction.h \
 	src/machine/unpack.c \
 	src/machine/view.c \
+	src/net/net.h \
 	src/replica/apply.c \
 	src/replica/directory.c src/replica/directory.h \
 	src/replica/engine.c \
 	src/replica/internal.h \
 	src/replica/logcheck.c src/replica/logcheck.h \
+	src/replica/lease.h \
 	src/replica/proposal.c \
+	src/replica/proposals.h \
+	src/replica/readindex.h \
 	src/replica/replica.c src/replica/replica.h \
 	src/replica/snapshot.c \
 	src/store/image.c src/store/image.h \

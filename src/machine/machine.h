@@ -45,6 +45,7 @@ enum attr_mask {
 enum counter_request_kind { COUNTER_SET, COUNTER_ADD, COUNTER_CAS };
 enum lock_kind { LOCK_KIND_FLOCK = 1, LOCK_KIND_POSIX, LOCK_KIND_OFD };
 enum lock_mode { LOCK_MODE_UNLOCK, LOCK_MODE_SHARED, LOCK_MODE_EXCLUSIVE };
+enum member_wish { MEMBER_AUTO, MEMBER_VOTER, MEMBER_STANDBY };
 enum guard_kind { GUARD_ENTRY = 1, GUARD_CONTENT, GUARD_NAMES };
 
 /* The answer to a command. What value, inode and size mean:
@@ -52,7 +53,7 @@ enum guard_kind { GUARD_ENTRY = 1, GUARD_CONTENT, GUARD_NAMES };
  *   counter: value = the result of the last request; fence: value = highest token
  *   lock: granted: value = token; code QUEUED: the grant comes as an event; inode = number of the lock
  *   lock_cancel: OK: it was still waiting and is withdrawn; NOT_FOUND: granted or gone before
- *   session_open: value = the session; commit: revision = where it took place */
+ *   session_open: value = the session; member_add: value = the member's number; commit: revision = where it took place */
 struct reply {
 	int code; /* enum coordfs_error */
 	int64_t value;
@@ -184,10 +185,23 @@ struct session_info {
 	uint64_t session;
 	const char *member;
 	int64_t opened_ns;
+	uint32_t ttl_ms;   /* 0: it does not expire */
 	uint64_t bindings; /* lock files that go with it */
 };
 void machine_sessions(struct machine *m, int (*each)(void *ctx, const struct session_info *s), void *ctx);
 bool machine_session_alive(struct machine *m, uint64_t session);
+
+/* The cluster's members, by number, until each returns non-zero. Borrowed during the call. */
+#define MEMBER_TOKEN_BYTES 16
+struct member_info {
+	uint64_t id;
+	const char *name, *address;
+	uint8_t token[MEMBER_TOKEN_BYTES];
+	enum member_wish wish;
+	int64_t added_ns;
+};
+void machine_members(struct machine *m, int (*each)(void *ctx, const struct member_info *member), void *ctx);
+uint64_t machine_member_named(struct machine *m, const char *name); /* its number; 0: there is none */
 
 /* The recorded end of the transaction `name` begun by `member` (NULL: the latest under that name).
  * ERR_NOT_FOUND; free with coordfs__outcome__free_unpacked(out, NULL). */

@@ -21,8 +21,21 @@ struct replica_config {
 	uint32_t owner_uid, owner_gid; /* of the top directories, when the cluster is new */
 	unsigned timeout_ms;   /* until ERR_NO_QUORUM or ERR_TIMED_OUT; 0: 10 s */
 	const struct log *log; /* borrowed; NULL: silent */
+	/* The cluster; all zero: one member that listens to nobody and whose session does not expire. */
+	const char *listen; /* tcp://HOST:PORT; NULL: a cluster of one */
+	const char *join;   /* addresses of members, with '+' between; NULL: found a cluster, or go on with the one it has */
+	const uint8_t *key; /* NET_KEY_BYTES; NULL: nothing is encrypted */
+	unsigned voters;    /* at most so many members vote; 0: 5 */
+	unsigned session_ttl_ms; /* 0: 10 s */
+	unsigned election_ms, heartbeat_ms; /* 0: 1000, 100 */
+	unsigned replace_ms; /* a voter that was silent for so long gives its vote to a standby; 0: 60 s */
 	uint64_t snapshot_log_bytes; /* of log between two images; 0: as the state's size suggests */
 	struct machine_observer observer;
+	/* The machine is about to be replaced by a newer state from the leader, because this member lagged too far:
+	 * let go of all that points into it (views). Then: it was replaced; events in between were not seen. Both from
+	 * the loop, from nobody else's call. May be NULL. */
+	void (*restoring)(void *ctx);
+	void (*restored)(void *ctx);
 	/* The replica serves for the first time: state recovered, session open. Called once, from the loop. */
 	void (*ready)(void *ctx);
 	/* It cannot go on (damaged data, state lost); text says what to do. Called at most once. */
@@ -55,7 +68,9 @@ uint64_t replica_propose(struct replica *r, const Coordfs__Command *command, rep
  * with OK or an error code when it is. */
 int replica_read_barrier(struct replica *r, void (*ready)(void *ctx, int code), void *ctx);
 
-struct machine *replica_machine(struct replica *r); /* one and the same for the replica's life */
+struct machine *replica_machine(struct replica *r); /* another one after config.restored */
+/* This mount's session. When it is lost the observer gets EVENT_SESSION_END for it (before any other member can be
+ * granted what it held), and a new one is opened as soon as there is a leader. 0: none at present. */
 uint64_t replica_session(const struct replica *r);
 const char *replica_member(const struct replica *r);
 
@@ -67,5 +82,58 @@ struct replica_status {
 	uint64_t proposals_outstanding;
 };
 void replica_status(struct replica *r, struct replica_status *out);
+
+/* ---- the cluster ---- */
+
+struct replica_member {
+	uint64_t id;
+	const char *name, *address; /* address "": it listens to nobody */
+	const char *role;  /* "voter", "standby", "spare": joining or leaving */
+	const char *state; /* "leader", "follower", "silent", "unknown" */
+	const char *version; /* "": not known */
+	const char *trouble; /* "": none */
+	enum member_wish wish;
+	bool self;
+	bool known;	   /* there is news of it, the three figures below are meant: */
+	uint64_t applied, lag; /* its revision, and how many entries that is behind what is committed */
+	uint64_t silent_ms;	/* since it was last heard of (by the leader) */
+	uint64_t round_trip_us; /* from here; 0: not known */
+	uint64_t disk_free_bytes;
+};
+/* All members, by number: what the state knows of them and what the leader last told. Borrowed during the call. */
+void replica_members(struct replica *r, void (*each)(void *ctx, const struct replica_member *member), void *ctx);
+const char *replica_leader(struct replica *r); /* its name; NULL: there is none that this member knows */
+
+/* Ask the leader for a change of the cluster. done gets a reply code and a text, from the loop, once: OK when it is
+ * done (for the voter's role: when that member votes), ERR_NOT_FOUND: no such member, ERR_CANCELED with the reason
+ * (a standby cannot lead; the last voter cannot go; it does not catch up), ERR_NO_QUORUM, ERR_TIMED_OUT. */
+enum cluster_change_kind {
+	CLUSTER_LEAD = 1,   /* the member is to lead */
+	CLUSTER_VOTER,	    /* the member is to vote, from now on and whatever `voters` says */
+	CLUSTER_STANDBY,    /* the member is not to vote */
+	CLUSTER_AUTO,	    /* as the cluster sees fit */
+	CLUSTER_REMOVE,	    /* the member is none any more: its session ends, its vote goes */
+};
+void replica_change(struct replica *r, enum cluster_change_kind kind, const char *member, uint32_t uid,
+		    replica_done done, void *ctx);
+
+/* Write an image of the present state (store/image.h) to a new unlinked file in the data directory, without stopping
+ * the loop. done, from the loop: fd (owned by the callee from then on) and the revision, or -1 and a code. */
+void replica_backup(struct replica *r, void (*done)(void *ctx, int code, int fd, uint64_t revision), void *ctx);
+
+/* Figures for cluster/metrics: counters since the start. Histograms: cumulative counts up to 2^i microseconds. */
+#define REPLICA_HISTOGRAM 24
+struct replica_metrics {
+	uint64_t commits;	  /* commands of this mount that were answered */
+	uint64_t elections;	  /* changes of the leader that were seen */
+	uint64_t read_rounds;	  /* probes of the voters, while leading */
+	uint64_t forwarded;	  /* commands of other members that were taken, while leading */
+	uint64_t resent;	  /* streams that were begun anew */
+	uint64_t messages_sent, messages_received, messages_dropped;
+	uint64_t proposals, reads_waiting;
+	uint64_t commit_us[REPLICA_HISTOGRAM], commit_us_sum;
+	uint64_t disk_us[REPLICA_HISTOGRAM], disk_us_sum; /* writes to the log on disk */
+};
+void replica_metrics(struct replica *r, struct replica_metrics *out);
 
 #endif

@@ -1,0 +1,101 @@
+/* Room: replica, a pure part of it: no clock, no I/O; time and events come in as arguments, what is to be sent goes
+ * out through a port. So the simulation runs this very code (tests/sim).
+ *
+ * Two halves of one protocol: how commands get into the leader's log once, in order, whoever leads.
+ *
+ * The sender's half (struct proposals) keeps this member's commands that are not answered, in order of their
+ * sequence. It sends them to the leader as a stream: positions 0, 1, 2, … in order, any number outstanding within a
+ * bound of bytes. A new term, a new leader, a refusal, or silence begins a new stream, which starts over with the
+ * oldest command that is not answered. A command may so get into the log more than once: the machine answers
+ * repeats of (session, sequence) with the first reply. A command is answered when its entry is applied HERE.
+ *
+ * The receiver's half (struct acceptor), at the leader, takes of each sender's newest stream of the present term the
+ * next position only. So commands of one session never overtake each other, whatever gets lost.
+ *
+ * The leader's own commands go the same way, without a network. */
+#ifndef COORDFS_REPLICA_PROPOSALS_H
+#define COORDFS_REPLICA_PROPOSALS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "machine/machine.h"
+
+typedef void (*proposal_done)(void *ctx, const struct reply *reply);
+
+struct proposals_port {
+	void *ctx;
+	/* Send one packed Entry (borrowed) as `position` of `stream` to the leader of `term`.
+	 * OK: it is on its way, or already in the leader's log (this member's own).
+	 * QUEUED: certainly not sent; proposals_kick will say when to try again (the way is full or blocked).
+	 * ERR_NO_QUORUM: certainly not sent: no such leader now. ERR_NO_SPACE: the log certainly did not take it. */
+	int (*send)(void *ctx, uint64_t term, uint64_t stream, uint64_t position, struct bytes entry);
+	/* CLOCK_REALTIME for the entry's time. */
+	uint64_t (*realtime_ns)(void *ctx);
+	/* Something is to be told (refusals): call proposals_run soon, never from within. */
+	void (*wake)(void *ctx);
+};
+
+struct proposals;
+struct proposals *proposals_new(const struct proposals_port *port, unsigned timeout_ms); /* NULL: no memory */
+void proposals_free(struct proposals *p); /* no one is told any more: proposals_fail first */
+
+/* Whose commands these are from now on; the next sequence is 1. Those that were proposed in the former session, not
+ * answered yet and certainly not applied (see proposals_session_over) are proposed in this one. */
+void proposals_set_session(struct proposals *p, uint64_t session);
+
+/* The former session's end was applied: what is not answered by now was never applied and never will be. Plain
+ * commands wait for the next session. Those that only meant something in it (LockRequest, LockCancel, LockDrop,
+ * Commit, Abort) are answered: ERR_STALE; LockDrop and LockCancel: OK, there is nothing left to drop. */
+void proposals_session_over(struct proposals *p);
+
+/* Propose in the present session (or the next one, while there is none). Packed at once: command is borrowed.
+ * Returns the sequence, > 0. (When the session changes those that go over to the next one get new sequences; a
+ * LockRequest, whose sequence the caller needs for its grant, never does.) done: exactly once, never from within this call. */
+uint64_t proposals_add(struct proposals *p, const Coordfs__Command *command, proposal_done done, void *ctx,
+		       uint64_t now_ms);
+
+/* An entry of no session (SessionOpen and the like: 0, 0): sent like the others, ahead of those that wait for a
+ * session. Answered by proposals_applied_other with the same key. */
+void proposals_add_other(struct proposals *p, const Coordfs__Command *command, uint64_t key, proposal_done done,
+			 void *ctx, uint64_t now_ms);
+void proposals_applied_other(struct proposals *p, uint64_t key, const struct reply *reply);
+
+/* Who leads, in which term; leader 0: unknown. A change begins a new stream. */
+void proposals_set_leader(struct proposals *p, uint64_t term, uint64_t leader, uint64_t now_ms);
+
+/* A ForwardResult came. */
+void proposals_result(struct proposals *p, uint64_t term, uint64_t stream, uint64_t expected, int code,
+		      uint64_t now_ms);
+
+/* An entry of (session, sequence) was applied here. */
+void proposals_applied(struct proposals *p, uint64_t session, uint64_t sequence, const struct reply *reply);
+
+/* The way is free again: send what is not sent. Then tell refusals. */
+void proposals_run(struct proposals *p, uint64_t now_ms);
+
+/* Now and then (every 100 ms while proposals_busy): a stream in which nothing moved for RESEND_MS starts over; what
+ * is older than the timeout is refused: ERR_NO_QUORUM if it was never sent, else ERR_TIMED_OUT. A LockRequest that
+ * waits is not among them: it was answered QUEUED. */
+void proposals_tick(struct proposals *p, uint64_t now_ms);
+bool proposals_busy(const struct proposals *p);
+uint64_t proposals_count(const struct proposals *p);
+
+/* Refuse all: `sent` for those that were ever sent, `unsent` for the others. Told by the next proposals_run. */
+void proposals_fail(struct proposals *p, int sent, int unsent);
+
+/* ---- the leader's half ---- */
+
+struct acceptor; /* of one leader, one term */
+struct acceptor *acceptor_new(void);
+void acceptor_free(struct acceptor *a);
+/* A new term: what was known of streams is forgotten. */
+void acceptor_reset(struct acceptor *a, uint64_t term);
+/* May the entry at `position` of `stream` of member `from` be appended now? True: append it, then tell
+ * acceptor_took. False: *expected is what may come next (of an older stream: UINT64_MAX, do not answer). */
+bool acceptor_wants(struct acceptor *a, uint64_t from, uint64_t term, uint64_t stream, uint64_t position,
+		    uint64_t *expected);
+void acceptor_took(struct acceptor *a, uint64_t from, uint64_t stream);
+
+#endif
