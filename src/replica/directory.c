@@ -6,7 +6,8 @@
  *   4. rename member.new member, fsync       used: from now on whatever is missing is damage
  *
  * So a directory is fresh when it holds nothing but what steps 1 to 3 make, and member.new if anything. Everything
- * else without `member` is not ours, or lost its marker: refused, never started empty. */
+ * else without `member` is not ours, or lost its marker: refused, never started empty. A restore takes the same steps
+ * with member.restored in place of member.new, so that what it left half-way is not taken for fresh. */
 #include "replica/directory.h"
 
 #include <dirent.h>
@@ -30,6 +31,7 @@
 #include "base/error.h"
 
 #define FOUNDER_ID 1
+#define MARKER_BYTES (MEMBER_NAME_BYTES + 512)
 
 struct failure {
 	char *text;
@@ -96,7 +98,8 @@ static int open_path(struct directory *d, const char *path, struct failure *f)
 {
 	struct stat st;
 
-	if (mkdir(path, 0700) && errno != EEXIST)
+	d->made = mkdir(path, 0700) == 0;
+	if (!d->made && errno != EEXIST)
 		return fail_errno(f, path, "cannot make the data directory");
 	d->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (d->fd < 0 && errno == ENOTDIR)
@@ -227,16 +230,57 @@ static int marker_parse(struct directory *d, const char *text, const char *membe
 	if (!format || !d->id || !line_value(text, "member", d->member, sizeof d->member) || !d->member[0] ||
 	    !line_value(text, "cluster", d->cluster, sizeof d->cluster) || strlen(d->cluster) != 32)
 		return fail(f, ERR_CORRUPT, "%s/member is damaged: restore the directory from a backup", d->path);
+	d->reset_after = number_value(text, "reset_after");
+	if (!line_value(text, "reset", d->reset_reason, sizeof d->reset_reason))
+		d->reset_reason[0] = '\0';
 	if (member && strcmp(member, d->member))
 		return fail(f, ERR_PERM, "%s holds the data of member '%s', not '%s': use name=%s, or another directory",
 			    d->path, d->member, member, d->member);
 	return 0;
 }
 
-static int marker_make(struct directory *d, const char *member, struct failure *f)
+static void marker_render(const struct directory *d, char text[MARKER_BYTES])
+{
+	int size = snprintf(text, MARKER_BYTES,
+			    "# Data of a coordfs member. Do not edit.\nformat=%u\nmember=%s\ncluster=%s\nid=%" PRIu64 "\n",
+			    DIRECTORY_FORMAT, d->member, d->cluster, d->id);
+
+	if (d->reset_reason[0])
+		snprintf(text + size, (size_t)(MARKER_BYTES - size), "reset=%s\nreset_after=%" PRIu64 "\n",
+			 d->reset_reason, d->reset_after);
+}
+
+/* Write d's identity as it is now in place of `member`, in one step. */
+static int marker_replace(const struct directory *d)
+{
+	char text[MARKER_BYTES];
+
+	marker_render(d, text);
+	if (write_small(d->fd, "member.tmp", text) || renameat(d->fd, "member.tmp", d->fd, "member") || fsync(d->fd)) {
+		int saved = errno;
+
+		unlinkat(d->fd, "member.tmp", 0);
+		errno = saved;
+		return -1;
+	}
+	return 0;
+}
+
+static int name_cluster(char cluster[static 33])
 {
 	uint8_t random[16];
-	char text[MEMBER_NAME_BYTES + 256];
+
+	if (getrandom(random, sizeof random, 0) != sizeof random)
+		return -1;
+	for (unsigned i = 0; i < sizeof random; i++)
+		snprintf(cluster + 2 * i, 3, "%02x", random[i]);
+	return 0;
+}
+
+/* A new cluster with this member in it, in a file that directory_settle is to rename. */
+static int marker_make(struct directory *d, const char *member, uint64_t id, const char *file, struct failure *f)
+{
+	char text[MARKER_BYTES];
 
 	if (member)
 		snprintf(d->member, sizeof d->member, "%s", member);
@@ -245,15 +289,11 @@ static int marker_make(struct directory *d, const char *member, struct failure *
 	d->member[sizeof d->member - 1] = '\0';
 	if (!d->member[0] || strpbrk(d->member, "\n/") || (member && strlen(member) >= sizeof d->member))
 		return fail(f, ERR_INVALID, "'%s' is no name for a member", d->member);
-	if (getrandom(random, sizeof random, 0) != sizeof random)
+	if (name_cluster(d->cluster))
 		return fail_errno(f, d->path, "no random number");
-	for (unsigned i = 0; i < sizeof random; i++)
-		snprintf(d->cluster + 2 * i, 3, "%02x", random[i]);
-	d->id = FOUNDER_ID;
-	snprintf(text, sizeof text,
-		 "# Data of a coordfs member. Do not edit.\nformat=%u\nmember=%s\ncluster=%s\nid=%" PRIu64 "\n",
-		 DIRECTORY_FORMAT, d->member, d->cluster, d->id);
-	return write_small(d->fd, "member.new", text) ? fail_errno(f, d->path, "cannot write") : 0;
+	d->id = id;
+	marker_render(d, text);
+	return write_small(d->fd, file, text) ? fail_errno(f, d->path, "cannot write") : 0;
 }
 
 /* Names that steps 1 to 3 make, and what a file system of its own has in its root. */
@@ -287,7 +327,9 @@ static int check_unused(struct directory *d, struct failure *f)
 
 	if (!dir)
 		return fail_errno(f, d->path, "cannot list");
-	if (!making && (exists(d->fd, "raft") || exists(d->fd, "acknowledged")))
+	if (exists(d->fd, "member.restored"))
+		rc = fail(f, ERR_CORRUPT, "%s: `coordfs restore` into it did not end: run it again", d->path);
+	if (!rc && !making && (exists(d->fd, "raft") || exists(d->fd, "acknowledged")))
 		rc = fail(f, ERR_CORRUPT,
 			  "%s holds a log but its file `member` is missing: restore it from a backup, or name an empty "
 			  "directory",
@@ -344,7 +386,7 @@ static int identify(struct directory *d, const char *member, struct failure *f)
 		return fail_errno(f, d->path, "cannot read `member`");
 	d->fresh = true;
 	rc = check_unused(d, f);
-	return rc ? rc : marker_make(d, member, f);
+	return rc ? rc : marker_make(d, member, FOUNDER_ID, "member.new", f);
 }
 
 int directory_open(struct directory *d, const char *path, const char *member, char *error, size_t error_size)
@@ -367,16 +409,151 @@ int directory_open(struct directory *d, const char *path, const char *member, ch
 	return rc;
 }
 
+static int settle(struct directory *d, const char *file, const struct mark *mark, struct failure *f)
+{
+	if (mark_write(d, mark) || fsync(d->raft_fd) || fsync(d->fd) || renameat(d->fd, file, d->fd, "member") ||
+	    fsync(d->fd))
+		return fail_errno(f, d->path, "cannot write");
+	d->fresh = false;
+	return 0;
+}
+
 int directory_settle(struct directory *d, char *error, size_t error_size)
 {
 	struct failure f = {error, error_size};
-	struct mark mark = {0};
 
-	if (mark_write(d, &mark))
+	return settle(d, "member.new", &(struct mark){0}, &f);
+}
+
+/* ---- a cluster that goes on as another one ---- */
+
+/* The images of a restore that did not end. */
+static int remove_images(struct directory *d, struct failure *f)
+{
+	DIR *dir = list(d->fd);
+	struct dirent *entry;
+	int rc = 0;
+
+	if (!dir)
+		return fail_errno(f, d->path, "cannot list");
+	while (!rc && (entry = readdir(dir)))
+		if (strncmp(entry->d_name, "image-", 6) == 0 && unlinkat(d->fd, entry->d_name, 0))
+			rc = fail_errno(f, d->path, "cannot remove what an earlier restore left");
+	closedir(dir);
+	return rc;
+}
+
+/* Is there nothing in it, or what is left of a restore? */
+static int check_empty(struct directory *d, struct failure *f)
+{
+	if (exists(d->fd, "member"))
+		return fail(f, ERR_EXISTS, "%s holds a member's data already: name an empty directory", d->path);
+	return exists(d->fd, "member.restored") ? 0 : check_unused(d, f);
+}
+
+static int remove_rest(struct directory *d, struct failure *f)
+{
+	int rc = remove_images(d, f);
+
+	if (!rc && unlinkat(d->fd, "member.restored", 0) && errno != ENOENT)
+		rc = fail_errno(f, d->path, "cannot remove what an earlier restore left");
+	return rc;
+}
+
+static int begin_restored(struct directory *d, const char *member, uint64_t id, struct failure *f)
+{
+	int rc = marker_make(d, member, id, "member.restored", f);
+
+	if (!rc && unlinkat(d->fd, "member.new", 0) && errno != ENOENT)
+		rc = fail_errno(f, d->path, "cannot remove member.new");
+	if (!rc)
+		rc = open_raft(d, f);
+	if (rc)
+		directory_unmake(d);
+	return rc;
+}
+
+int directory_make(struct directory *d, const char *path, const char *member, uint64_t id, char *error,
+		   size_t error_size)
+{
+	struct failure f = {error, error_size};
+	int rc;
+
+	*d = (struct directory){.fd = -1, .raft_fd = -1, .lock_fd = -1, .fresh = true};
+	rc = open_path(d, path, &f);
+	if (!rc) /* before a file for the lock is made in what is not ours */
+		rc = check_empty(d, &f);
+	if (!rc)
+		rc = lock_directory(d, &f);
+	if (!rc)
+		rc = check_empty(d, &f);
+	if (!rc)
+		rc = remove_rest(d, &f);
+	if (rc) {
+		directory_close(d);
+		return rc;
+	}
+	write_pid(d);
+	return begin_restored(d, member, id, &f);
+}
+
+int directory_settle_restored(struct directory *d, const struct mark *mark, char *error, size_t error_size)
+{
+	struct failure f = {error, error_size};
+	char text[MARKER_BYTES];
+
+	snprintf(d->reset_reason, sizeof d->reset_reason, "restored");
+	d->reset_after = mark->index;
+	marker_render(d, text);
+	if (write_small(d->fd, "member.restored", text))
 		return fail_errno(&f, d->path, "cannot write");
-	if (fsync(d->raft_fd) || fsync(d->fd) || renameat(d->fd, "member.new", d->fd, "member") || fsync(d->fd))
-		return fail_errno(&f, d->path, "cannot write");
-	d->fresh = false;
+	return settle(d, "member.restored", mark, &f);
+}
+
+void directory_unmake(struct directory *d)
+{
+	char ignored[512];
+	struct failure f = {ignored, sizeof ignored};
+	char *path = d->made ? strdup(d->path) : NULL;
+
+	if (d->raft_fd >= 0)
+		empty_raft(d, &f);
+	unlinkat(d->fd, "raft", AT_REMOVEDIR);
+	remove_images(d, &f);
+	unlinkat(d->fd, "acknowledged", 0);
+	unlinkat(d->fd, "lock", 0);
+	unlinkat(d->fd, "member.restored", 0);
+	directory_close(d);
+	if (path)
+		rmdir(path);
+	free(path);
+}
+
+int directory_renew(struct directory *d, const char *reset_reason, uint64_t reset_after, char *error,
+		    size_t error_size)
+{
+	struct failure f = {error, error_size};
+	struct directory new = *d;
+
+	if (name_cluster(new.cluster))
+		return fail_errno(&f, d->path, "no random number");
+	snprintf(new.reset_reason, sizeof new.reset_reason, "%s", reset_reason);
+	new.reset_after = reset_after;
+	if (marker_replace(&new))
+		return fail_errno(&f, d->path, "cannot write `member`");
+	*d = new;
+	return 0;
+}
+
+int directory_reset_done(struct directory *d)
+{
+	struct directory new = *d;
+
+	new.reset_reason[0] = '\0';
+	new.reset_after = 0;
+	if (marker_replace(&new))
+		return errno == ENOSPC || errno == EDQUOT ? ERR_NO_SPACE : ERR_CORRUPT;
+	*d = new;
 	return 0;
 }
 

@@ -2,6 +2,7 @@
  *
  *   member          who this is: text, written once, last of all when the directory is made
  *   member.new      the same while it is being made: nothing was ever promised, it may be made anew
+ *   member.restored the same while a backup is being restored into it
  *   lock            flock(2)ed by the daemon that uses it; its pid in text
  *   acknowledged    struct mark: how far we told people that their changes are safe
  *   image-N.coordfs the state after entry N (store/image.h)
@@ -15,6 +16,7 @@
 
 #define DIRECTORY_FORMAT 1u
 #define MEMBER_NAME_BYTES 256
+#define RESET_REASON_BYTES 32
 
 struct directory {
 	char *path; /* absolute */
@@ -23,9 +25,14 @@ struct directory {
 	int raft_fd; /* of path/raft */
 	int lock_fd;
 	bool fresh; /* nothing was promised in it: make a new cluster, then directory_settle */
+	bool made;  /* it was not there before */
 	char member[MEMBER_NAME_BYTES];
 	char cluster[33]; /* 32 hexadecimal digits */
 	uint64_t id;	  /* libraft's server id of this member */
+	/* Not "": the state is that of a cluster which is gone (recover, restore). Before it serves, the leader is to
+	 * propose ClusterReset{keep: id, reason}; when such an entry above reset_after is applied: directory_reset_done. */
+	char reset_reason[RESET_REASON_BYTES];
+	uint64_t reset_after;
 };
 
 /* Open, lock, and make it if it is missing. member NULL: whoever it belongs to; a new one then gets the host's
@@ -36,6 +43,25 @@ int directory_open(struct directory *d, const char *path, const char *member, ch
 
 /* What a new cluster needs is durable in raft/: from now on the directory counts as used. */
 int directory_settle(struct directory *d, char *error, size_t error_size);
+
+/* For a restore: the same as directory_open of an empty or missing directory, for a new cluster whose first member is
+ * `id`. Until directory_settle_restored the directory is refused by directory_open, and may be made again by this.
+ * More errors: ERR_EXISTS (it holds data). */
+int directory_make(struct directory *d, const char *path, const char *member, uint64_t id, char *error,
+		   size_t error_size);
+
+struct mark;
+/* What the restored member goes on from is durable in it: an image, raft/, this mark. reset_after: mark's index. */
+int directory_settle_restored(struct directory *d, const struct mark *mark, char *error, size_t error_size);
+
+/* From now on it is of a new cluster, with a reset to do. Durable; on an error nothing has changed. */
+int directory_renew(struct directory *d, const char *reset_reason, uint64_t reset_after, char *error,
+		    size_t error_size);
+/* The reset was applied. Durable when it returns 0: before any later entry is applied. ERR_NO_SPACE, ERR_CORRUPT. */
+int directory_reset_done(struct directory *d);
+
+/* Remove what was made since directory_make, the directory itself too if it was not there; close it. */
+void directory_unmake(struct directory *d);
 
 /* Unlock, remove the pid. */
 void directory_close(struct directory *d);

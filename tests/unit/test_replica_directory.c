@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "replica/directory.h"
 #include "replica_fixture.h"
 
 static int setup(void **state)
@@ -274,6 +275,80 @@ static void test_a_link_in_place_of_a_file_is_not_followed(void **state)
 	unlink(path_of(m, "../victim-of-coordfs-test"));
 }
 
+/* recover: another cluster, with a reset to do that survives restarts until it is done. */
+static void test_a_renewed_directory_is_of_a_new_cluster(void **state)
+{
+	struct member *m = *state;
+	struct directory d;
+	char before[33];
+
+	use(m);
+	assert_int_equal(directory_open(&d, m->directory, NULL, m->error, sizeof m->error), 0);
+	assert_string_equal(d.reset_reason, "");
+	memcpy(before, d.cluster, sizeof before);
+	assert_int_equal(directory_renew(&d, "recovered", 42, m->error, sizeof m->error), 0);
+	assert_string_not_equal(d.cluster, before);
+	memcpy(before, d.cluster, sizeof before);
+	directory_close(&d);
+	assert_int_equal(directory_open(&d, m->directory, "m1", m->error, sizeof m->error), 0);
+	assert_string_equal(d.cluster, before);
+	assert_string_equal(d.reset_reason, "recovered");
+	assert_int_equal(d.reset_after, 42);
+	assert_int_equal(directory_reset_done(&d), 0);
+	directory_close(&d);
+	assert_int_equal(directory_open(&d, m->directory, NULL, m->error, sizeof m->error), 0);
+	assert_string_equal(d.cluster, before);
+	assert_string_equal(d.reset_reason, "");
+	assert_int_equal(d.id, 1);
+	directory_close(&d);
+}
+
+static void make(struct member *m, struct directory *d)
+{
+	assert_int_equal(directory_make(d, m->directory, "new", 1001, m->error, sizeof m->error), 0);
+	put_file(m, "image-1000.coordfs", "half");
+	put_file(m, "raft/metadata1", "half");
+}
+
+/* A restore that was killed must not be taken for a directory that was never used. */
+static void test_an_interrupted_restore_is_no_new_cluster(void **state)
+{
+	struct member *m = *state;
+	struct directory d;
+
+	make(m, &d);
+	directory_close(&d);
+	assert_refused(m, ERR_CORRUPT, "run it again");
+	make(m, &d);
+	directory_unmake(&d);
+	assert_int_equal(member_file_count(m, "", ""), 2); /* . and .. */
+	make(m, &d);
+	assert_int_equal(unlink(path_of(m, "raft/metadata1")), 0);
+	assert_int_equal(directory_settle_restored(&d, &(struct mark){1000, 1, 1000}, m->error, sizeof m->error), 0);
+	directory_close(&d);
+	assert_int_equal(directory_open(&d, m->directory, NULL, m->error, sizeof m->error), 0);
+	assert_string_equal(d.member, "new");
+	assert_string_equal(d.reset_reason, "restored");
+	assert_int_equal(d.reset_after, 1000);
+	assert_int_equal(d.id, 1001);
+	directory_close(&d);
+}
+
+static void test_a_restore_into_what_is_used_is_refused(void **state)
+{
+	struct member *m = *state;
+	struct directory d;
+
+	put_file(m, "precious", "");
+	assert_int_equal(directory_make(&d, m->directory, "new", 1001, m->error, sizeof m->error), ERR_CORRUPT);
+	assert_int_equal(member_file_count(m, "", "lock"), 0);
+	unlink(path_of(m, "precious"));
+	use(m);
+	assert_int_equal(directory_make(&d, m->directory, "new", 1001, m->error, sizeof m->error), ERR_EXISTS);
+	assert_int_equal(member_open(m), 0);
+	assert_int_not_equal(member_find(m, INODE_COUNTERS, "c"), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -296,6 +371,9 @@ int main(void)
 		TEST(test_an_interrupted_making_is_begun_anew),
 		TEST(test_a_relative_name_is_made_absolute),
 		TEST(test_a_link_in_place_of_a_file_is_not_followed),
+		TEST(test_a_renewed_directory_is_of_a_new_cluster),
+		TEST(test_an_interrupted_restore_is_no_new_cluster),
+		TEST(test_a_restore_into_what_is_used_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
