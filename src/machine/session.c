@@ -11,6 +11,7 @@
 
 #define ANSWERED_STRIDE 64u
 #define MEMBER_BYTES 64u /* a member's name; commit.c's keys count on it */
+#define TTL_MS_MAX (LIMIT_SESSION_TTL_S_MAX * 1000)
 
 struct binding {
 	UT_hash_handle hh;
@@ -22,6 +23,7 @@ struct session {
 	char *member;
 	uint8_t incarnation[16];
 	int64_t opened_ns;
+	uint32_t ttl_ms;
 	uint64_t answered_below; /* as in the record */
 	uint64_t highest;	 /* sequence seen: above it nothing needs to be looked up */
 	uint64_t *replies;	 /* the sequences whose replies are kept, in no order */
@@ -93,6 +95,7 @@ static int session_put(struct context *c, const struct session *s)
 	record.opened_ns = s->opened_ns;
 	record.answered_below = s->answered_below;
 	record.next_binding = s->next_binding;
+	record.ttl_ms = s->ttl_ms;
 	return record_put(c->store, &k, &record);
 }
 
@@ -367,13 +370,52 @@ static int member_end_sessions(struct context *c, const char *member)
 	return code;
 }
 
+/* The session that this very SessionOpen made when it was applied before; NULL: it was not, or that one is over. */
+static struct session *session_opened(struct session_table *t, const Coordfs__SessionOpen *q)
+{
+	for (struct session *s = t->sessions; s; s = s->hh.next)
+		if (memcmp(s->incarnation, q->incarnation.data, sizeof s->incarnation) == 0 &&
+		    strcmp(s->member, q->member) == 0)
+			return s;
+	return NULL;
+}
+
+static bool open_is_valid(const Coordfs__SessionOpen *q, struct reply *r)
+{
+	if (strlen(q->member) == 0 || strlen(q->member) > MEMBER_BYTES || q->incarnation.len != 16)
+		refuse(r, ERR_INVALID, "a session names its member and its incarnation");
+	else if (q->ttl_ms > TTL_MS_MAX)
+		refuse(r, ERR_INVALID, "a session lives for %u seconds at most without a renewal", LIMIT_SESSION_TTL_S_MAX);
+	return r->code == 0;
+}
+
+static void session_begin(struct context *c, const Coordfs__SessionOpen *q, struct reply *r)
+{
+	struct session *s = session_make(machine_session_table(c->machine), c->index);
+	if (!s || !(s->member = strdup(q->member))) {
+		r->code = ERR_NO_MEMORY;
+		return;
+	}
+	memcpy(s->incarnation, q->incarnation.data, sizeof s->incarnation);
+	s->opened_ns = c->time_ns;
+	s->ttl_ms = q->ttl_ms;
+	s->answered_below = 1;
+	r->value = (int64_t)s->id;
+	r->code = session_put(c, s);
+}
+
 void session_open(struct context *c, const Coordfs__SessionOpen *q, struct reply *r)
 {
 	struct session_table *t = machine_session_table(c->machine);
 	Coordfs__Inode *root = NULL;
-	if (strlen(q->member) == 0 || strlen(q->member) > MEMBER_BYTES || q->incarnation.len != 16)
-		refuse(r, ERR_INVALID, "a session names its member and its incarnation");
-	else if ((r->code = inode_get(c, INODE_ROOT, &root)) == ERR_NOT_FOUND) {
+	struct session *s = NULL;
+	if (!open_is_valid(q, r))
+		return;
+	if ((s = session_opened(t, q))) {
+		r->value = (int64_t)s->id;
+		return;
+	}
+	if ((r->code = inode_get(c, INODE_ROOT, &root)) == ERR_NOT_FOUND) {
 		r->code = 0;
 		namespace_genesis(c, q->owner_uid, q->owner_gid, r);
 	}
@@ -382,18 +424,8 @@ void session_open(struct context *c, const Coordfs__SessionOpen *q, struct reply
 		r->code = member_end_sessions(c, q->member);
 	if (r->code == 0 && HASH_COUNT(t->sessions) >= LIMIT_SESSIONS)
 		refuse(r, ERR_QUOTA, "%u sessions are open", LIMIT_SESSIONS);
-	if (r->code)
-		return;
-	struct session *s = session_make(t, c->index);
-	if (!s || !(s->member = strdup(q->member))) {
-		r->code = ERR_NO_MEMORY;
-		return;
-	}
-	memcpy(s->incarnation, q->incarnation.data, sizeof s->incarnation);
-	s->opened_ns = c->time_ns;
-	s->answered_below = 1;
-	r->value = (int64_t)s->id;
-	r->code = session_put(c, s);
+	if (r->code == 0)
+		session_begin(c, q, r);
 }
 
 /* ---- from an image ---- */
@@ -405,11 +437,13 @@ static int load_session(struct session_table *t, uint64_t id, struct bytes value
 	int code = message_unpack(&coordfs__session__descriptor, value, &record);
 	if (code == 0 && !s)
 		code = ERR_NO_MEMORY;
-	if (code == 0 && (record->incarnation.len != sizeof s->incarnation || strlen(record->member) > MEMBER_BYTES))
+	if (code == 0 && (record->incarnation.len != sizeof s->incarnation || strlen(record->member) > MEMBER_BYTES ||
+			  record->ttl_ms > TTL_MS_MAX))
 		code = ERR_CORRUPT;
 	if (code == 0) {
 		memcpy(s->incarnation, record->incarnation.data, sizeof s->incarnation);
 		s->opened_ns = record->opened_ns;
+		s->ttl_ms = record->ttl_ms;
 		s->answered_below = record->answered_below;
 		s->next_binding = record->next_binding;
 		free(s->member);
@@ -461,7 +495,7 @@ void machine_sessions(struct machine *m, int (*each)(void *ctx, const struct ses
 	HASH_ITER(hh, machine_session_table(m)->sessions, s, next)
 	{
 		struct session_info info = {.session = s->id, .member = s->member, .opened_ns = s->opened_ns,
-					    .bindings = HASH_COUNT(s->bindings)};
+					    .ttl_ms = s->ttl_ms, .bindings = HASH_COUNT(s->bindings)};
 		if (each(ctx, &info))
 			return;
 	}

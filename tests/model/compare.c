@@ -174,11 +174,32 @@ const char *compare_view(struct view v, struct reference *r)
 	return what;
 }
 
-static int count_session(void *ctx, const struct session_info *s)
+struct counting_sessions {
+	struct reference *reference;
+	unsigned count;
+	const char *what;
+};
+
+static int compare_session(void *ctx, const struct session_info *s)
 {
-	(void)s;
-	++*(unsigned *)ctx;
-	return 0;
+	struct counting_sessions *k = ctx;
+	const struct ref_session *want = reference_session(k->reference, s->session);
+	k->count++;
+	if (!want || strcmp(want->member, s->member) != 0 || want->ttl_ms != s->ttl_ms)
+		k->what = differ("session %llu is another", ULL(s->session));
+	return k->what != NULL;
+}
+
+static const char *compare_sessions(struct machine *m, struct reference *r)
+{
+	struct counting_sessions k = {.reference = r};
+	unsigned expected = 0;
+	machine_sessions(m, compare_session, &k);
+	for (size_t i = 0; i < REF_SESSIONS; i++)
+		expected += r->sessions[i].id != 0;
+	if (!k.what && k.count != expected)
+		return differ("%u sessions, should be %u", k.count, expected);
+	return k.what;
 }
 
 static const char *compare_outcome(struct machine *m, const struct ref_outcome *want, const char *member)
@@ -196,16 +217,7 @@ static const char *compare_outcome(struct machine *m, const struct ref_outcome *
 
 const char *compare_tables(struct machine *m, struct reference *r)
 {
-	unsigned sessions = 0, expected = 0;
-	const char *what = NULL;
-	machine_sessions(m, count_session, &sessions);
-	for (size_t i = 0; i < REF_SESSIONS; i++) {
-		expected += r->sessions[i].id != 0;
-		if (r->sessions[i].id && !machine_session_alive(m, r->sessions[i].id))
-			return differ("session %llu is gone", ULL(r->sessions[i].id));
-	}
-	if (sessions != expected)
-		return differ("%u sessions, should be %u", sessions, expected);
+	const char *what = compare_sessions(m, r);
 	for (size_t i = 0; i < REF_OUTCOMES && !what; i++) {
 		const struct ref_outcome *o = &r->outcomes[i];
 		if (o->stamp)

@@ -115,7 +115,8 @@ static bool is_told(const struct run *run, uint64_t inode)
 
 static void check_events(struct run *run)
 {
-	for (size_t i = 0; i < REF_OBJECTS && run->index > 1; i++) {
+	const struct ref_object *root = reference_object(run->reference, INODE_ROOT);
+	for (size_t i = 0; i < REF_OBJECTS && root && run->index > root->created; i++) { /* nobody watched it begin */
 		const struct ref_object *o = &run->reference->objects[i];
 		if (o->number && (o->modified == run->index) != is_told(run, o->number)) {
 			snprintf(run->text, sizeof run->text, "inode %llu: %s", ULL(o->number),
@@ -249,6 +250,15 @@ static void session_forget(struct run *run, uint64_t session)
 			run->users[i] = (struct user){0};
 }
 
+static struct ref_session *session_of(struct run *run, const char *member)
+{
+	for (size_t i = 0; i < REF_SESSIONS; i++)
+		if (run->reference->sessions[i].id && strcmp(run->reference->sessions[i].member, member) == 0)
+			return &run->reference->sessions[i];
+	return NULL;
+}
+
+/* A new session for the i-th user, or once more the entry that opened the one it has. */
 static void step_open(struct run *run)
 {
 	Coordfs__Command command = COORDFS__COMMAND__INIT;
@@ -258,14 +268,20 @@ static void step_open(struct run *run)
 	char member[8];
 	uint8_t incarnation[16] = {0};
 	snprintf(member, sizeof member, "m%llu", ULL(i));
+	struct ref_session *now = session_of(run, member);
 	memcpy(incarnation, &random, sizeof random);
+	if (now && chance_one_in(&run->chance, 3))
+		memcpy(incarnation, now->incarnation, sizeof incarnation);
 	command.of_case = COORDFS__COMMAND__OF_SESSION_OPEN;
 	command.session_open = &q;
 	q.member = member;
 	q.incarnation = (ProtobufCBinaryData){sizeof incarnation, incarnation};
 	q.owner_uid = 1;
+	q.ttl_ms = (uint32_t)chance_below(&run->chance, 3700000);
 	struct reply is = propose(run, NULL, &command, &c), should = reference_apply(run->reference, &c, &command);
 	expect(run, &is, &should);
+	if (is.code || (uint64_t)is.value == run->users[i].session)
+		return;
 	session_forget(run, run->users[i].session);
 	run->users[i] = (struct user){.session = (uint64_t)is.value, .next_sequence = 1};
 }
@@ -461,9 +477,9 @@ static void step_end(struct run *run)
 static void step_any(struct run *run)
 {
 	uint64_t n = chance_below(&run->chance, 100);
-	if (run->index == 0 || n < 2)
+	if (run->index == 0 || n < 3)
 		step_open(run);
-	else if (n < 3)
+	else if (n < 4)
 		step_close(run);
 	else if (n < 8)
 		step_repeat(run);

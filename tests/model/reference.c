@@ -731,10 +731,16 @@ static void session_open(struct reference *r, const struct ref_context *c, const
 			 struct reply *reply)
 {
 	struct ref_session *s = NULL;
-	if (strlen(q->member) == 0 || strlen(q->member) > 64 || q->incarnation.len != 16) {
+	if (strlen(q->member) == 0 || strlen(q->member) > 64 || q->incarnation.len != 16 || q->ttl_ms > 3600000) {
 		reply->code = ERR_INVALID;
 		return;
 	}
+	for (size_t i = 0; i < REF_SESSIONS; i++)
+		if (r->sessions[i].id && strcmp(r->sessions[i].member, q->member) == 0 &&
+		    memcmp(r->sessions[i].incarnation, q->incarnation.data, 16) == 0) {
+			reply->value = (int64_t)r->sessions[i].id;
+			return;
+		}
 	if (!reference_object(r, INODE_ROOT))
 		genesis(r, c, q);
 	for (size_t i = 0; i < REF_SESSIONS; i++)
@@ -748,6 +754,8 @@ static void session_open(struct reference *r, const struct ref_context *c, const
 		return;
 	}
 	s->id = c->index;
+	s->ttl_ms = q->ttl_ms;
+	memcpy(s->incarnation, q->incarnation.data, 16);
 	snprintf(s->member, sizeof s->member, "%s", q->member);
 	reply->value = (int64_t)s->id;
 }

@@ -53,6 +53,8 @@ struct ref_outcome {
 struct ref_session {
 	uint64_t id; /* 0: a free place */
 	char member[16];
+	uint8_t incarnation[16];
+	uint32_t ttl_ms;
 };
 struct ref_expiry {
 	bool is_id;

@@ -1,5 +1,6 @@
 #include "machine_fixture.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -120,13 +121,21 @@ static ProtobufCBinaryData binary(const char *text)
 	return (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
 }
 
-uint64_t fixture_open(struct fixture *f, const char *member)
+struct reply fixture_open_as(struct fixture *f, const char *member, const char *incarnation, uint32_t ttl_ms)
 {
 	COMMAND(Coordfs__SessionOpen, COORDFS__SESSION_OPEN, SESSION_OPEN);
 	command.session_open = &q;
 	q.member = (char *)member;
-	q.incarnation = binary("0123456789abcdef");
-	struct reply r = fixture_apply_as(f, 0, 0, &command);
+	q.incarnation = binary(incarnation);
+	q.ttl_ms = ttl_ms;
+	return fixture_apply_as(f, 0, 0, &command);
+}
+
+uint64_t fixture_open(struct fixture *f, const char *member)
+{
+	char incarnation[17];
+	snprintf(incarnation, sizeof incarnation, "%016llu", (unsigned long long)f->index);
+	struct reply r = fixture_open_as(f, member, incarnation, 0);
 	assert_int_equal(r.code, OK);
 	f->sequence = 0;
 	return f->session = (uint64_t)r.value;

@@ -36,7 +36,8 @@ void fixture_fini(struct fixture *f);
 /* Apply under (session, sequence) at the next index. */
 struct reply fixture_apply_as(struct fixture *f, uint64_t session, uint64_t sequence, const Coordfs__Command *q);
 struct reply fixture_apply(struct fixture *f, const Coordfs__Command *q); /* next sequence of f->session */
-uint64_t fixture_open(struct fixture *f, const char *member);		  /* a session; becomes f->session */
+uint64_t fixture_open(struct fixture *f, const char *member);		  /* a new session; becomes f->session */
+struct reply fixture_open_as(struct fixture *f, const char *member, const char *incarnation, uint32_t ttl_ms);
 
 struct reply fixture_create(struct fixture *f, uint64_t parent, const char *name, uint32_t mode, bool exclusive);
 struct reply fixture_remove(struct fixture *f, uint64_t parent, const char *name, bool directory);

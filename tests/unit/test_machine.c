@@ -420,6 +420,53 @@ static void test_a_moved_lock_file_keeps_its_session(void **state)
 	assert_int_equal(fixture_find(f, INODE_LOCKS, "left"), 0);
 }
 
+/* The leader may have taken a SessionOpen whose answer was lost: proposed again, it must not end what it began. */
+static void test_a_session_opened_again_is_the_same(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t first = (uint64_t)fixture_open_as(f, "two", "incarnation-0001", 5000).value;
+	f->session = first;
+	f->sequence = 0;
+	fixture_create(f, INODE_LOCKS, "mine", S_IFREG | 0644, true);
+	struct reply again = fixture_open_as(f, "two", "incarnation-0001", 7000);
+	assert_int_equal(again.code, OK);
+	assert_int_equal(again.value, first);
+	assert_int_equal(f->event_count, 0);
+	assert_true(fixture_find(f, INODE_LOCKS, "mine") != 0);
+	assert_int_not_equal(fixture_open_as(f, "three", "incarnation-0001", 0).value, first);
+	assert_true(machine_session_alive(f->machine, first));
+	uint64_t next = (uint64_t)fixture_open_as(f, "two", "incarnation-0002", 0).value;
+	assert_int_not_equal(next, first);
+	assert_false(machine_session_alive(f->machine, first));
+	assert_int_equal(fixture_find(f, INODE_LOCKS, "mine"), 0);
+	assert_int_equal(fixture_create(f, INODE_LOCKS, "late", S_IFREG | 0644, true).code, ERR_STALE);
+}
+
+static int keep_ttl(void *ctx, const struct session_info *s)
+{
+	if (strcmp(s->member, "two") == 0)
+		*(uint32_t *)ctx = s->ttl_ms;
+	return 0;
+}
+
+static void test_a_session_keeps_its_ttl(void **state)
+{
+	struct fixture *f = *state, loaded;
+	uint32_t ttl_ms = 0;
+	assert_int_equal(fixture_open_as(f, "two", "incarnation-0001", LIMIT_SESSION_TTL_S_MAX * 1000 + 1).code,
+			 ERR_INVALID);
+	f->session = (uint64_t)fixture_open_as(f, "two", "incarnation-0001", 5000).value;
+	f->sequence = 0;
+	machine_sessions(f->machine, keep_ttl, &ttl_ms);
+	assert_int_equal(ttl_ms, 5000);
+	fixture_create(f, INODE_LOCKS, "mine", S_IFREG | 0644, true); /* puts the record once more */
+	fixture_reload(f, &loaded);
+	machine_sessions(loaded.machine, keep_ttl, &ttl_ms);
+	assert_int_equal(ttl_ms, 5000);
+	assert_int_equal(fixture_open_as(&loaded, "two", "incarnation-0001", 5000).value, f->session);
+	fixture_fini(&loaded);
+}
+
 static void test_a_dead_session_changes_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -841,6 +888,8 @@ int main(void)
 		TEST(test_a_sequence_may_be_any_number),
 		TEST(test_lock_files_go_with_their_session),
 		TEST(test_a_moved_lock_file_keeps_its_session),
+		TEST(test_a_session_opened_again_is_the_same),
+		TEST(test_a_session_keeps_its_ttl),
 		TEST(test_a_dead_session_changes_nothing),
 		TEST(test_bytes_that_are_no_entry),
 		TEST(test_an_image_gives_the_same_machine),
