@@ -28,8 +28,10 @@ struct holder {
 		uint64_t nonce, sent_ms;
 	} asked[8]; /* those that may still be answered, a ring */
 };
-void holder_init(struct holder *h, unsigned ttl_ms);
-/* SessionOpen's entry was applied here; it was proposed at sent_ms (of the last time it was sent). */
+/* seed: a random number, as reader_new's; nonces are odd. ttl 0: the session does not expire. */
+void holder_init(struct holder *h, unsigned ttl_ms, uint64_t seed);
+/* SessionOpen's entry was applied here; it was proposed at sent_ms: when it was FIRST sent, for any of the times that
+ * it was sent may be the one that the leader knows the session from. */
 void holder_begin(struct holder *h, uint64_t sent_ms);
 void holder_end(struct holder *h);
 /* Is it time to ask? Then *nonce is to be sent, with the session. */
@@ -50,8 +52,11 @@ void keeper_lead(struct keeper *k, uint64_t now_ms);
 /* A session exists in the state: with this ttl. Repeated calls are fine. 0 or ERR_NO_MEMORY. */
 int keeper_know(struct keeper *k, uint64_t session, unsigned ttl_ms, uint64_t now_ms);
 void keeper_forget(struct keeper *k, uint64_t session); /* it ended */
-void keeper_renew(struct keeper *k, uint64_t session, uint64_t now_ms);
-/* The next session whose time is over, 0: none. It is returned again after a second, until it is forgotten. */
+/* False: there is no such session, or its end was proposed (keeper_expired returned it): then the request must not be
+ * answered with OK, for the holder would believe in it. Call it when the answer is about to be sent. */
+bool keeper_renew(struct keeper *k, uint64_t session, uint64_t now_ms);
+/* The next session whose time is over, 0: none. It is returned again after a second, until it is forgotten. Its end may
+ * be proposed in the present term only: a later leader has granted it a new one. */
 uint64_t keeper_expired(struct keeper *k, uint64_t now_ms);
 unsigned keeper_margin_ms(unsigned ttl_ms);
 

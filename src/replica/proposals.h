@@ -28,7 +28,7 @@ struct proposals_port {
 	void *ctx;
 	/* Send one packed Entry (borrowed) as `position` of `stream` to the leader of `term`.
 	 * OK: it is on its way, or already in the leader's log (this member's own).
-	 * QUEUED: certainly not sent; proposals_kick will say when to try again (the way is full or blocked).
+	 * QUEUED: certainly not sent; proposals_run will say when to try again (the way is full or blocked).
 	 * ERR_NO_QUORUM: certainly not sent: no such leader now. ERR_NO_SPACE: the log certainly did not take it. */
 	int (*send)(void *ctx, uint64_t term, uint64_t stream, uint64_t position, struct bytes entry);
 	/* CLOCK_REALTIME for the entry's time. */
@@ -47,8 +47,14 @@ void proposals_set_session(struct proposals *p, uint64_t session);
 
 /* The former session's end was applied: what is not answered by now was never applied and never will be. Plain
  * commands wait for the next session. Those that only meant something in it (LockRequest, LockCancel, LockDrop,
- * Commit, Abort) are answered: ERR_STALE; LockDrop and LockCancel: OK, there is nothing left to drop. */
+ * Commit, Abort, SessionEnd) are answered: ERR_STALE; LockDrop, LockCancel and SessionEnd: OK, there is nothing left to
+ * drop. Call it for an end that was seen being applied: see proposals_restored. */
 void proposals_session_over(struct proposals *p);
+
+/* The state was replaced by a newer one, and entries may have been applied in it that were not seen here. The session
+ * lives on in it (false: it does not): all is sent again, for the replies are remembered; else nobody can know: all
+ * that was ever sent is refused, ERR_TIMED_OUT, and what was not waits for the next session. */
+void proposals_restored(struct proposals *p, bool session_lives, uint64_t now_ms);
 
 /* Propose in the present session (or the next one, while there is none). Packed at once: command is borrowed.
  * Returns the sequence, > 0. (When the session changes those that go over to the next one get new sequences; a
@@ -57,7 +63,10 @@ uint64_t proposals_add(struct proposals *p, const Coordfs__Command *command, pro
 		       uint64_t now_ms);
 
 /* An entry of no session (SessionOpen and the like: 0, 0): sent like the others, ahead of those that wait for a
- * session. Answered by proposals_applied_other with the same key. */
+ * session. Answered by proposals_applied_other with the same key. It may get into the log more than once, and the
+ * machine does not know it again.
+ * SessionEnd is proposed by who leads, on the strength of that: when the leader or the term changes it is refused and
+ * goes to nobody else, for the next leader has granted the session a new term (lease.h). */
 void proposals_add_other(struct proposals *p, const Coordfs__Command *command, uint64_t key, proposal_done done,
 			 void *ctx, uint64_t now_ms);
 void proposals_applied_other(struct proposals *p, uint64_t key, const struct reply *reply);
@@ -81,6 +90,7 @@ void proposals_run(struct proposals *p, uint64_t now_ms);
 void proposals_tick(struct proposals *p, uint64_t now_ms);
 bool proposals_busy(const struct proposals *p);
 uint64_t proposals_count(const struct proposals *p);
+uint64_t proposals_restarts(const struct proposals *p); /* streams that were begun anew, for metrics */
 
 /* Refuse all: `sent` for those that were ever sent, `unsent` for the others. Told by the next proposals_run. */
 void proposals_fail(struct proposals *p, int sent, int unsent);
@@ -93,9 +103,13 @@ void acceptor_free(struct acceptor *a);
 /* A new term: what was known of streams is forgotten. */
 void acceptor_reset(struct acceptor *a, uint64_t term);
 /* May the entry at `position` of `stream` of member `from` be appended now? True: append it, then tell
- * acceptor_took. False: *expected is what may come next (of an older stream: UINT64_MAX, do not answer). */
+ * acceptor_took. False: *expected is what may come next (UINT64_MAX: do not
+ * answer: an older or refused stream, or what was taken before). */
 bool acceptor_wants(struct acceptor *a, uint64_t from, uint64_t term, uint64_t stream, uint64_t position,
 		    uint64_t *expected);
 void acceptor_took(struct acceptor *a, uint64_t from, uint64_t stream);
+/* It could not be appended, and a ForwardResult with a code will say so: nothing of this stream is taken any more, for
+ * the sender may rely on that. */
+void acceptor_refused(struct acceptor *a, uint64_t from, uint64_t stream);
 
 #endif

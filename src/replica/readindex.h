@@ -35,7 +35,7 @@ void prober_free(struct prober *p);
  * newest configuration, copied. Call it whenever one of them changes. */
 struct leadership {
 	bool leads;    /* in term */
-	bool settled;  /* an entry of term is committed */
+	bool settled;  /* an entry of term is committed and was applied here */
 	uint64_t term;
 	const uint64_t *voters;
 	size_t voter_count;
@@ -56,12 +56,14 @@ uint64_t prober_rounds(const struct prober *p); /* since it was made, for metric
 
 struct reader_port {
 	void *ctx;
-	/* Ask the leader for an index. False: certainly not sent. */
+	/* Ask the leader for an index. False: certainly not sent. The result never comes from within. */
 	bool (*request)(void *ctx, uint64_t leader, uint64_t nonce);
 };
 
 struct reader;
-struct reader *reader_new(const struct reader_port *port, unsigned timeout_ms);
+/* seed: a random number, so that no answer to a former start of this member is taken for one of ours. Nonces are even;
+ * those of renewals (lease.h) are odd. NULL: no memory. */
+struct reader *reader_new(const struct reader_port *port, unsigned timeout_ms, uint64_t seed);
 void reader_free(struct reader *r);
 
 void reader_set_leader(struct reader *r, uint64_t leader, uint64_t now_ms); /* 0: unknown */
