@@ -80,6 +80,9 @@ src_libcoordfs_a_SOURCES = \
 	src/machine/view.c \
 	src/net/net.h \
 	src/replica/apply.c \
+	src/replica/backup.c \
+	src/replica/child.c src/replica/child.h \
+	src/replica/cluster.c \
 	src/replica/directory.c src/replica/directory.h \
 	src/replica/engine.c \
 	src/replica/internal.h \

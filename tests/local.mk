@@ -28,6 +28,7 @@ CLEANFILES += tests/system.lock
 LDADD = $(COORDFS_LIBS) $(CMOCKA_LIBS)
 
 UNIT_TESTS = \
+	tests/unit/test_backup \
 	tests/unit/test_info \
 	tests/unit/test_libraries \
 	tests/unit/test_lock \
@@ -48,6 +49,7 @@ tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
 tests_unit_test_transaction_end_SOURCES = tests/unit/test_transaction_end.c $(MACHINE_FIXTURE)
 MACHINE_FIXTURE = tests/unit/machine_fixture.c tests/unit/machine_fixture.h
 REPLICA_FIXTURE = tests/unit/replica_fixture.c tests/unit/replica_fixture.h
+tests_unit_test_backup_SOURCES = tests/unit/test_backup.c $(REPLICA_FIXTURE)
 tests_unit_test_replica_SOURCES = tests/unit/test_replica.c $(REPLICA_FIXTURE)
 tests_unit_test_replica_damage_SOURCES = tests/unit/test_replica_damage.c $(REPLICA_FIXTURE)
 tests_unit_test_replica_directory_SOURCES = tests/unit/test_replica_directory.c $(REPLICA_FIXTURE)

@@ -5,6 +5,7 @@
  *   engine.c     libraft and raft_uv: start, submit, stop, start again after a failure
  *   apply.c      what libraft has committed goes into the machine
  *   snapshot.c   images, written by a child process
+ *   cluster.c    who its members are; backup.c, child.c: images for people
  *   directory.c  the data directory; logcheck.c its log, before libraft sees it */
 #ifndef COORDFS_REPLICA_INTERNAL_H
 #define COORDFS_REPLICA_INTERNAL_H
@@ -205,6 +206,7 @@ struct replica {
 	struct proposals proposals;
 	struct snapshots snapshots;
 	struct chores chores;
+	struct backup *backups; /* backup.c: under way */
 	uv_timer_t tick;
 	uv_check_t check;
 	uv_idle_t idle;

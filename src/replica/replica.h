@@ -118,8 +118,11 @@ void replica_change(struct replica *r, enum cluster_change_kind kind, const char
 		    replica_done done, void *ctx);
 
 /* Write an image of the present state (store/image.h) to a new unlinked file in the data directory, without stopping
- * the loop. done, from the loop: fd (owned by the callee from then on) and the revision, or -1 and a code. */
+ * the loop. done, from the loop: fd (owned by the callee from then on; its offset means nothing) and the revision, or -1
+ * and a code: ERR_NO_SPACE, ERR_BUSY (too many at once), ERR_NO_MEMORY, ERR_CORRUPT (the disk fails). */
 void replica_backup(struct replica *r, void (*done)(void *ctx, int code, int fd, uint64_t revision), void *ctx);
+/* Give up those under way: done is called with ERR_CANCELED from within. To be called before replica_close. */
+void replica_backup_cancel(struct replica *r);
 
 /* Figures for cluster/metrics: counters since the start. Histograms: cumulative counts up to 2^i microseconds. */
 #define REPLICA_HISTOGRAM 24
