@@ -107,10 +107,11 @@ SYSTEM_TESTS = \
 	tests/system/diskfull.sh \
 	tests/system/corrupt.sh \
 	tests/system/crash.sh \
-	tests/system/quickstart.sh
+	tests/system/quickstart.sh \
+	tests/system/lab.sh
 
 TESTS += $(SYSTEM_TESTS)
-EXTRA_DIST += $(SYSTEM_TESTS) tests/system/lib.sh
+EXTRA_DIST += $(SYSTEM_TESTS) tests/system/lib.sh tests/system/hears.py
 
 # op: system calls for the shell; hammer: writers for crash.sh
 check_PROGRAMS += tests/system/op tests/system/hammer

@@ -12,7 +12,7 @@
 # Each case runs in a shell of its own with `set -e`, in the order of the file, CASE_TIMEOUT seconds (120) at most; all
 # that it left running is killed by its process group. Its output appears when it fails. After each case the daemon
 # must still be there. At the end, however it comes: unmounted, daemons killed by pid, the work directory removed, and
-# a report of a sanitizer is a failure.
+# a report of a sanitizer is a failure. What a test has to end itself, it ends in a function at_end.
 #
 # Variables: W the work directory (on disk), DATA and MNT of the mount that start_mount made.
 
@@ -338,8 +338,11 @@ finish() {
 	exit $((CASE_FAILED > 0))
 }
 
+at_end() { :; }
+
 clean_up() {
 	local m report
+	at_end
 	if mount_serves && ! stop_mount; then result 'not ok' "a clean unmount at the end"; fi
 	[ -z "$(mount_pid)" ] || kill_mount
 	for m in $(awk -v w="$W/" 'index($5, w) == 1 { print $5 }' /proc/self/mountinfo | tac); do umount -l "$m"; done
