@@ -88,10 +88,12 @@ src_libcoordfs_a_SOURCES = \
 	src/replica/internal.h \
 	src/replica/logcheck.c src/replica/logcheck.h \
 	src/replica/lease.h \
+	src/replica/offline.c src/replica/offline.h \
 	src/replica/proposal.c \
 	src/replica/proposals.h \
 	src/replica/readindex.h \
 	src/replica/replica.c src/replica/replica.h \
+	src/replica/restore.c src/replica/restore.h \
 	src/replica/snapshot.c \
 	src/store/image.c src/store/image.h \
 	src/store/store_tdb.c src/store/store_tdb.h

@@ -38,6 +38,7 @@ UNIT_TESTS = \
 	tests/unit/test_replica_directory \
 	tests/unit/test_replica_full \
 	tests/unit/test_replica_killed \
+	tests/unit/test_replica_restore \
 	tests/unit/test_status \
 	tests/unit/test_store \
 	tests/unit/test_parse \
@@ -55,6 +56,7 @@ tests_unit_test_replica_damage_SOURCES = tests/unit/test_replica_damage.c $(REPL
 tests_unit_test_replica_directory_SOURCES = tests/unit/test_replica_directory.c $(REPLICA_FIXTURE)
 tests_unit_test_replica_full_SOURCES = tests/unit/test_replica_full.c $(REPLICA_FIXTURE)
 tests_unit_test_replica_killed_SOURCES = tests/unit/test_replica_killed.c $(REPLICA_FIXTURE)
+tests_unit_test_replica_restore_SOURCES = tests/unit/test_replica_restore.c $(REPLICA_FIXTURE)
 LOCK_FIXTURE = tests/unit/lock_fixture.c tests/unit/lock_fixture.h $(MACHINE_FIXTURE)
 
 check_PROGRAMS += $(UNIT_TESTS)

@@ -516,6 +516,7 @@ void directory_unmake(struct directory *d)
 	struct failure f = {ignored, sizeof ignored};
 	char *path = d->made ? strdup(d->path) : NULL;
 
+	unlinkat(d->fd, "member", 0); /* first: what is left without it is refused */
 	if (d->raft_fd >= 0)
 		empty_raft(d, &f);
 	unlinkat(d->fd, "raft", AT_REMOVEDIR);

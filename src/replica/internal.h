@@ -130,6 +130,11 @@ uint8_t *entry_frame(struct raft_buffer *buffer, size_t packed);
 
 /* ---- snapshot.c ---- */
 
+/* What libraft's snapshot holds: the name of an image, in a few lines. Returns its size. */
+#define SNAPSHOT_NAME_BYTES 256
+size_t snapshot_name_render(uint64_t index, const struct image_sum *sum, char out[SNAPSHOT_NAME_BYTES]);
+bool snapshot_name_parse(const struct raft_buffer *buffer, uint64_t *index, struct image_sum *sum);
+
 #define TRAILING_MAX 1024 /* entries kept behind a snapshot, for members that lag a little */
 
 struct snapshots {

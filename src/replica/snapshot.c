@@ -33,7 +33,6 @@
 #define TRAILING_BYTES (4u << 20)
 #define REST_FACTOR 4 /* between two images, in units of the time the last took */
 #define RETRY_MS 2000
-#define BUFFER_BYTES 256
 
 struct answer {
 	int rc;
@@ -213,9 +212,9 @@ int snapshot_begin(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsigned *n
 	if (!r->machine || r->chores.running) /* which may be removing images */
 		return RAFT_BUSY;
 	buffer = raft_calloc(1, sizeof *buffer);
-	if (!buffer || !(buffer->base = raft_calloc(1, BUFFER_BYTES)))
+	if (!buffer || !(buffer->base = raft_calloc(1, SNAPSHOT_NAME_BYTES)))
 		goto fail;
-	buffer->len = BUFFER_BYTES;
+	buffer->len = SNAPSHOT_NAME_BYTES;
 	s->index = raft_last_applied(&r->engine.raft);
 	machine_set_applied(r->machine, s->index);
 	if (fork_child(r))
@@ -288,10 +287,9 @@ static void stored(struct raft_io_snapshot_put *own, int status)
 		retry(r, "stored", ERR_CORRUPT);
 }
 
-/* What a snapshot's buffer says. */
-static size_t render_name(uint64_t index, const struct image_sum *sum, char out[BUFFER_BYTES])
+size_t snapshot_name_render(uint64_t index, const struct image_sum *sum, char out[SNAPSHOT_NAME_BYTES])
 {
-	return (size_t)snprintf(out, BUFFER_BYTES,
+	return (size_t)snprintf(out, SNAPSHOT_NAME_BYTES,
 				"coordfs-image 1\nindex=%" PRIu64 "\nbytes=%" PRIu64 "\nchecksum=%016" PRIx64 "\n",
 				index, sum->bytes, sum->checksum);
 }
@@ -301,7 +299,7 @@ static void store_name(struct replica *r)
 {
 	struct snapshots *s = &r->snapshots;
 
-	s->buffer->len = render_name(s->index, &s->sum, s->buffer->base);
+	s->buffer->len = snapshot_name_render(s->index, &s->sum, s->buffer->base);
 	s->own.data = r;
 	if (r->engine.snapshot_put(&r->engine.io, s->trailing, &s->own, s->snapshot, stored))
 		retry(r, "stored", ERR_NO_MEMORY);
@@ -366,9 +364,9 @@ void snapshot_cancel(struct replica *r)
 /* ---- loading ---- */
 
 /* sscanf takes any blank for another, and blanks for a leading zero: what it read must give the same bytes again. */
-static bool parse_name(const struct raft_buffer *buffer, uint64_t *index, struct image_sum *sum)
+bool snapshot_name_parse(const struct raft_buffer *buffer, uint64_t *index, struct image_sum *sum)
 {
-	char text[BUFFER_BYTES], again[BUFFER_BYTES];
+	char text[SNAPSHOT_NAME_BYTES], again[SNAPSHOT_NAME_BYTES];
 
 	if (buffer->len >= sizeof text)
 		return false;
@@ -376,7 +374,7 @@ static bool parse_name(const struct raft_buffer *buffer, uint64_t *index, struct
 	text[buffer->len] = '\0';
 	return sscanf(text, "coordfs-image 1\nindex=%" SCNu64 "\nbytes=%" SCNu64 "\nchecksum=%" SCNx64, index,
 		      &sum->bytes, &sum->checksum) == 3 &&
-	       render_name(*index, sum, again) == buffer->len && memcmp(again, text, buffer->len) == 0;
+	       snapshot_name_render(*index, sum, again) == buffer->len && memcmp(again, text, buffer->len) == 0;
 }
 
 static int load_image(struct replica *r, const char *name, const struct image_sum *sum)
@@ -413,7 +411,7 @@ int snapshot_load(struct replica *r, const struct raft_buffer *buffer)
 	uint64_t index;
 	int rc;
 
-	if (!parse_name(buffer, &index, &sum)) {
+	if (!snapshot_name_parse(buffer, &index, &sum)) {
 		replica_fail(r, "%s: the newest snapshot is damaged: restore the data directory from a backup",
 			     r->directory.raft_path);
 		return ERR_CORRUPT;
