@@ -79,6 +79,7 @@ src_libcoordfs_a_SOURCES = \
 	src/machine/unpack.c \
 	src/machine/view.c \
 	src/net/net.h \
+	src/replica/acceptor.c \
 	src/replica/apply.c \
 	src/replica/backup.c \
 	src/replica/child.c src/replica/child.h \

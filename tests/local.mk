@@ -33,6 +33,7 @@ UNIT_TESTS = \
 	tests/unit/test_libraries \
 	tests/unit/test_lock \
 	tests/unit/test_machine \
+	tests/unit/test_proposals \
 	tests/unit/test_replica \
 	tests/unit/test_replica_damage \
 	tests/unit/test_replica_directory \
@@ -45,6 +46,7 @@ UNIT_TESTS = \
 	tests/unit/test_text \
 	tests/unit/test_transaction_end
 
+tests_unit_test_proposals_SOURCES = tests/unit/test_proposals.c src/replica/proposals.c
 tests_unit_test_lock_SOURCES = tests/unit/test_lock.c $(LOCK_FIXTURE)
 tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
 tests_unit_test_transaction_end_SOURCES = tests/unit/test_transaction_end.c $(MACHINE_FIXTURE)

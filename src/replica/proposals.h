@@ -47,24 +47,25 @@ void proposals_set_session(struct proposals *p, uint64_t session);
 
 /* The former session's end was applied: what is not answered by now was never applied and never will be. Plain
  * commands wait for the next session. Those that only meant something in it (LockRequest, LockCancel, LockDrop,
- * Commit, Abort, SessionEnd) are answered: ERR_STALE; LockDrop, LockCancel and SessionEnd: OK, there is nothing left to
- * drop. Call it for an end that was seen being applied: see proposals_restored. */
+ * Commit, Abort, SessionEnd) are answered: ERR_STALE, but LockDrop, LockCancel and SessionEnd OK: there is nothing
+ * left to drop. Call it for an end that was seen being applied: see proposals_restored. */
 void proposals_session_over(struct proposals *p);
 
 /* The state was replaced by a newer one, and entries may have been applied in it that were not seen here. The session
- * lives on in it (false: it does not): all is sent again, for the replies are remembered; else nobody can know: all
- * that was ever sent is refused, ERR_TIMED_OUT, and what was not waits for the next session. */
+ * lives on in it: all is sent again, for the replies are remembered. It does not: nobody can know, and what was ever
+ * sent in it is refused, ERR_TIMED_OUT; what was not waits for the next session. */
 void proposals_restored(struct proposals *p, bool session_lives, uint64_t now_ms);
 
 /* Propose in the present session (or the next one, while there is none). Packed at once: command is borrowed.
  * Returns the sequence, > 0. (When the session changes those that go over to the next one get new sequences; a
- * LockRequest, whose sequence the caller needs for its grant, never does.) done: exactly once, never from within this call. */
+ * LockRequest, whose sequence the caller needs for its grant, never does.) done: exactly once, never from within this
+ * call. ERR_TOO_BIG: beyond LIMIT_COMMAND_BYTES. */
 uint64_t proposals_add(struct proposals *p, const Coordfs__Command *command, proposal_done done, void *ctx,
 		       uint64_t now_ms);
 
 /* An entry of no session (SessionOpen and the like: 0, 0): sent like the others, ahead of those that wait for a
  * session. Answered by proposals_applied_other with the same key. It may get into the log more than once, and the
- * machine does not know it again.
+ * machine keeps no reply: only a command that bears repeating is for this.
  * SessionEnd is proposed by who leads, on the strength of that: when the leader or the term changes it is refused and
  * goes to nobody else, for the next leader has granted the session a new term (lease.h). */
 void proposals_add_other(struct proposals *p, const Coordfs__Command *command, uint64_t key, proposal_done done,
@@ -74,7 +75,8 @@ void proposals_applied_other(struct proposals *p, uint64_t key, const struct rep
 /* Who leads, in which term; leader 0: unknown. A change begins a new stream. */
 void proposals_set_leader(struct proposals *p, uint64_t term, uint64_t leader, uint64_t now_ms);
 
-/* A ForwardResult came. */
+/* A ForwardResult came. OK with the same `expected` as the one before it says that something is missing on the way;
+ * any other code that nothing of this stream from `expected` on was taken, or ever will be (acceptor_refused). */
 void proposals_result(struct proposals *p, uint64_t term, uint64_t stream, uint64_t expected, int code,
 		      uint64_t now_ms);
 
