@@ -78,7 +78,16 @@ src_libcoordfs_a_SOURCES = \
 	src/machine/transaction.c src/machine/transaction.h \
 	src/machine/unpack.c \
 	src/machine/view.c \
-	src/net/net.h \
+	src/net/address.c \
+	src/net/curve.c \
+	src/net/internal.h \
+	src/net/key.c \
+	src/net/link.c \
+	src/net/net.c src/net/net.h \
+	src/net/peer.c \
+	src/net/receive.c \
+	src/net/refusal.c \
+	src/net/socket.c \
 	src/replica/acceptor.c \
 	src/replica/apply.c \
 	src/replica/backup.c \

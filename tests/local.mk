@@ -33,6 +33,7 @@ UNIT_TESTS = \
 	tests/unit/test_libraries \
 	tests/unit/test_lock \
 	tests/unit/test_machine \
+	tests/unit/test_net \
 	tests/unit/test_proposals \
 	tests/unit/test_replica \
 	tests/unit/test_replica_damage \
@@ -49,6 +50,8 @@ UNIT_TESTS = \
 tests_unit_test_proposals_SOURCES = tests/unit/test_proposals.c src/replica/proposals.c
 tests_unit_test_lock_SOURCES = tests/unit/test_lock.c $(LOCK_FIXTURE)
 tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
+tests_unit_test_net_SOURCES = tests/unit/test_net.c $(NET_FIXTURE)
+NET_FIXTURE = tests/unit/net_fixture.c tests/unit/net_fixture.h
 tests_unit_test_transaction_end_SOURCES = tests/unit/test_transaction_end.c $(MACHINE_FIXTURE)
 MACHINE_FIXTURE = tests/unit/machine_fixture.c tests/unit/machine_fixture.h
 REPLICA_FIXTURE = tests/unit/replica_fixture.c tests/unit/replica_fixture.h

@@ -1,0 +1,67 @@
+/* Up to three members on one loop, each with what it received; and what a stranger can send to their ports. */
+#ifndef COORDFS_TESTS_UNIT_NET_FIXTURE_H
+#define COORDFS_TESTS_UNIT_NET_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "net/net.h"
+
+#define MEMBERS 3
+#define DEADLINE_MS 20000
+
+struct member {
+	struct fixture *fixture;
+	struct net *net; /* NULL: not open */
+	bool is_closed;
+	unsigned received;
+	unsigned kinds[32]; /* by of_case */
+	uint64_t last_from, last_nonce; /* of read requests: the tests' payload */
+	bool in_order;
+	size_t last_bytes; /* of a forward's first entry */
+	uint64_t forwards;
+	bool closes_on_receive;
+};
+
+struct fixture {
+	uv_loop_t loop;
+	uv_timer_t wake; /* so that conditions and deadlines are looked at */
+	struct log log;
+	int log_fd; /* an unlinked file */
+	struct member members[MEMBERS + 1]; /* [1] is member 1 */
+};
+
+extern const uint8_t cluster_a[16], cluster_b[16], key_a[NET_KEY_BYTES], key_b[NET_KEY_BYTES];
+
+int net_setup(void **state);
+int net_teardown(void **state);
+
+/* Open member `id` as one of a cluster (NULL: of none yet). */
+void open_at(struct fixture *f, unsigned id, const char *listen, const uint8_t *cluster, const uint8_t *key);
+void open_member(struct fixture *f, unsigned id, const uint8_t *cluster, const uint8_t *key); /* 127.0.0.1, any port */
+void close_member(struct fixture *f, unsigned id);
+/* Each knows the other's address. */
+void introduce(struct fixture *f, unsigned a, unsigned b);
+
+/* Turn the loop until it is so, or fail after DEADLINE_MS. */
+typedef bool (*condition)(struct fixture *f, void *ctx);
+void run_until(struct fixture *f, condition is_so, void *ctx, const char *what);
+void run_for(struct fixture *f, unsigned ms);
+
+bool send_nonce(struct fixture *f, unsigned from, unsigned to, uint64_t nonce);
+/* Send until it arrives: a connection takes a moment, and the first messages may be lost. */
+void expect_talk(struct fixture *f, unsigned from, unsigned to);
+void expect_received(struct fixture *f, unsigned id, unsigned at_least);
+
+struct net_totals totals_of(struct fixture *f, unsigned id);
+struct net_peer_state peer_of(struct fixture *f, unsigned id, unsigned peer);
+/* Until the counter of member id reaches at_least; which: offset of a field of net_totals. */
+void expect_total(struct fixture *f, unsigned id, size_t which, uint64_t at_least);
+unsigned log_count(struct fixture *f, const char *text); /* lines with it */
+uint16_t port_of(const char *address);
+
+#endif
