@@ -70,6 +70,7 @@ src_libcoordfs_a_SOURCES = \
 	src/machine/lock_table.c \
 	src/machine/lock_tree.c src/machine/lock_tree.h \
 	src/machine/machine.c src/machine/machine.h \
+	src/machine/member.c \
 	src/machine/namespace.c \
 	src/machine/overlay.c src/machine/overlay.h \
 	src/machine/port.h \

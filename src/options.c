@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "machine/machine.h"
 
 struct parser {
 	struct options *options;
@@ -68,13 +69,9 @@ static int set_voters(struct parser *p, const char *value)
 	return set_number(p, "voters", value, 9, &p->options->voters);
 }
 
-/* A member's name is a file name below cluster/members, and a word in reports. */
 static int set_name(struct parser *p, const char *value)
 {
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-	size_t size = strlen(value);
-
-	if (size == 0 || size > 64 || value[0] == '.' || strspn(value, letters) != size)
+	if (!machine_member_name_is_valid(value))
 		return refuse(p,
 			      "option name=%s: 1 to 64 letters, digits, '.', '_' and '-' are wanted, no '.' in front",
 			      value);

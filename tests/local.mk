@@ -33,6 +33,7 @@ UNIT_TESTS = \
 	tests/unit/test_libraries \
 	tests/unit/test_lock \
 	tests/unit/test_machine \
+	tests/unit/test_member \
 	tests/unit/test_net \
 	tests/unit/test_proposals \
 	tests/unit/test_replica \
@@ -50,6 +51,7 @@ UNIT_TESTS = \
 tests_unit_test_proposals_SOURCES = tests/unit/test_proposals.c src/replica/proposals.c
 tests_unit_test_lock_SOURCES = tests/unit/test_lock.c $(LOCK_FIXTURE)
 tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
+tests_unit_test_member_SOURCES = tests/unit/test_member.c $(MACHINE_FIXTURE)
 tests_unit_test_net_SOURCES = tests/unit/test_net.c $(NET_FIXTURE)
 NET_FIXTURE = tests/unit/net_fixture.c tests/unit/net_fixture.h
 tests_unit_test_transaction_end_SOURCES = tests/unit/test_transaction_end.c $(MACHINE_FIXTURE)
@@ -89,6 +91,7 @@ MODEL_MEMORY = tests/model/memory.c tests/model/memory.h
 MODEL_REFERENCE = $(MODEL_MEMORY) \
 	tests/model/compare.c tests/model/compare.h \
 	tests/model/generate.c tests/model/generate.h \
+	tests/model/members.c tests/model/members.h \
 	tests/model/reference.c tests/model/reference.h \
 	tests/model/transactions.c tests/model/transactions.h
 

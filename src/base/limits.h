@@ -24,6 +24,7 @@
 #define LIMIT_WAITERS 100000u			 /* ENOLCK: in the cluster */
 #define LIMIT_LOCKS 1000000u			 /* ENOLCK: in the cluster */
 #define LIMIT_SESSIONS 1000u			 /* the mount is refused */
+#define LIMIT_MEMBERS 1000u			 /* the join is refused */
 #define LIMIT_STATE_BYTES (2ull << 30)		 /* ENOSPC: keys and values; tdb itself ends at 4 GiB */
 #define LIMIT_SESSION_TTL_S_MAX 3600u
 

@@ -7,6 +7,7 @@
 
 struct lock_table;
 struct session_table;
+struct member_table;
 struct overlay;
 struct history;
 /* A commit's new objects: the transaction's number -> the real inode. */
@@ -112,6 +113,22 @@ int session_unbind(struct context *c, uint64_t session, uint64_t binding);
 int session_load(struct session_table *t, struct bytes key, struct bytes value); /* S, R and b records */
 int session_load_end(struct session_table *t);
 struct session_table *machine_session_table(struct machine *m);
+/* End every session of the member, NULL: of all. Negative: the state could not be written. */
+int session_end_member(struct context *c, const char *member);
+
+/* ---- member.c ---- */
+struct member_table *member_table_new(void);
+void member_table_free(struct member_table *t);
+void cluster_member_add(struct context *c, const Coordfs__MemberAdd *q, struct reply *r);
+void cluster_member_set(struct context *c, const Coordfs__MemberSet *q, struct reply *r);
+void cluster_member_remove(struct context *c, const Coordfs__MemberRemove *q, struct reply *r);
+void cluster_reset(struct context *c, const Coordfs__ClusterReset *q, struct reply *r);
+/* A state that has members opens sessions for them only: one that was removed does not come back by itself. */
+bool member_may_open(struct machine *m, const char *name);
+int member_load(struct member_table *t, uint64_t id, const Coordfs__Member *record); /* ERR_CORRUPT, ERR_NO_MEMORY */
+int member_load_end(struct member_table *t, const Coordfs__Meta *meta);
+unsigned member_check(struct machine *m, void (*fail)(void *ctx, const char *what), void *ctx);
+struct member_table *machine_member_table(struct machine *m);
 
 /* ---- expiry (machine.c) ---- */
 /* Delete the record under key after OUTCOME_KEEP_NS, if it then still carries the stamp. */

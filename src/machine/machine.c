@@ -23,6 +23,7 @@ struct machine {
 	Coordfs__Meta meta; /* applied, time, next_*, expiry_*, remembered, inodes; the rest on demand */
 	struct lock_table *locks;
 	struct session_table *sessions;
+	struct member_table *members;
 	unsigned transactions; /* open on this member */
 	struct event *events; /* of the command being executed; names are copied behind them */
 	size_t event_count, event_capacity;
@@ -44,7 +45,8 @@ int machine_load_begin(struct store *base, const struct machine_observer *observ
 	m->history = history_new(base);
 	m->locks = lock_table_new();
 	m->sessions = session_table_new();
-	if (!m->history || !m->locks || !m->sessions) {
+	m->members = member_table_new();
+	if (!m->history || !m->locks || !m->sessions || !m->members) {
 		machine_free(m);
 		return ERR_NO_MEMORY;
 	}
@@ -81,6 +83,7 @@ void machine_free(struct machine *m)
 	events_clear(m);
 	free(m->events);
 	session_table_free(m->sessions);
+	member_table_free(m->members);
 	lock_table_free(m->locks);
 	history_free(m->history);
 	free(m);
@@ -96,6 +99,11 @@ struct lock_table *machine_lock_table(struct machine *m)
 struct session_table *machine_session_table(struct machine *m)
 {
 	return m->sessions;
+}
+
+struct member_table *machine_member_table(struct machine *m)
+{
+	return m->members;
 }
 
 struct history *machine_history(struct machine *m)
@@ -278,6 +286,32 @@ bool operation_apply(struct context *c, const Coordfs__Command *q, struct reply 
 	}
 }
 
+static bool is_of_sessions(const Coordfs__Command *q)
+{
+	return q->of_case == COORDFS__COMMAND__OF_SESSION_OPEN || q->of_case == COORDFS__COMMAND__OF_SESSION_END;
+}
+
+static bool is_of_cluster(const Coordfs__Command *q)
+{
+	return q->of_case == COORDFS__COMMAND__OF_MEMBER_ADD || q->of_case == COORDFS__COMMAND__OF_MEMBER_SET ||
+	       q->of_case == COORDFS__COMMAND__OF_MEMBER_REMOVE || q->of_case == COORDFS__COMMAND__OF_CLUSTER_RESET;
+}
+
+/* What the cluster itself decides. */
+static void cluster_apply(struct context *c, const Coordfs__Command *q, struct reply *r)
+{
+	if (c->session)
+		refuse(r, ERR_INVALID, "a command of the cluster itself, which no session may give");
+	else if (q->of_case == COORDFS__COMMAND__OF_MEMBER_ADD)
+		cluster_member_add(c, q->member_add, r);
+	else if (q->of_case == COORDFS__COMMAND__OF_MEMBER_SET)
+		cluster_member_set(c, q->member_set, r);
+	else if (q->of_case == COORDFS__COMMAND__OF_MEMBER_REMOVE)
+		cluster_member_remove(c, q->member_remove, r);
+	else
+		cluster_reset(c, q->cluster_reset, r);
+}
+
 static void command_apply(struct context *c, const Coordfs__Command *q, struct reply *r)
 {
 	switch (q->of_case) {
@@ -309,7 +343,9 @@ static void command_apply(struct context *c, const Coordfs__Command *q, struct r
 		commit_abort(c, q->abort, r);
 		break;
 	default:
-		if (!operation_apply(c, q, r))
+		if (is_of_cluster(q))
+			cluster_apply(c, q, r);
+		else if (!operation_apply(c, q, r))
 			refuse(r, ERR_INVALID, "unknown command: is this member older than the rest?");
 	}
 }
@@ -350,15 +386,21 @@ static int execute(struct context *c, const Coordfs__Command *q, struct reply *r
 	return 0;
 }
 
+/* The cluster's own entries have neither; those of sessions, which begin and end them, may have both. */
+static bool origin_is_valid(const Coordfs__Entry *e)
+{
+	if (e->session && e->sequence)
+		return true;
+	return is_of_sessions(e->command) || (is_of_cluster(e->command) && !e->session && !e->sequence);
+}
+
 static bool entry_is_valid(const Coordfs__Entry *e, struct reply *r)
 {
-	bool open = e && e->command && e->command->of_case == COORDFS__COMMAND__OF_SESSION_OPEN;
-	bool end = e && e->command && e->command->of_case == COORDFS__COMMAND__OF_SESSION_END;
 	if (!e || !e->command)
 		refuse(r, ERR_INVALID, "not a log entry");
 	else if (e->format != ENTRY_FORMAT)
 		refuse(r, ERR_INVALID, "log format %u, this program knows %u", e->format, ENTRY_FORMAT);
-	else if ((e->session == 0 || e->sequence == 0) && !open && !end)
+	else if (!origin_is_valid(e))
 		refuse(r, ERR_INVALID, "a command of no session");
 	return r->code == 0;
 }
@@ -451,6 +493,16 @@ struct view machine_view(struct machine *m)
 
 /* ---- from an image ---- */
 
+static int load_member(struct machine *m, struct bytes key, struct bytes value)
+{
+	Coordfs__Member *member;
+	int code = message_unpack(&coordfs__member__descriptor, value, &member);
+	if (code == 0)
+		code = key.size == 9 ? member_load(m->members, key_number(key, 0), member) : ERR_CORRUPT;
+	record_free(member);
+	return code;
+}
+
 static int load_index(struct machine *m, struct bytes key, struct bytes value)
 {
 	int code = 0;
@@ -459,6 +511,9 @@ static int load_index(struct machine *m, struct bytes key, struct bytes value)
 	case 'R':
 	case 'b':
 		code = session_load(m->sessions, key, value);
+		break;
+	case 'M':
+		code = load_member(m, key, value);
 		break;
 	case 'l': {
 		Coordfs__Lock *lock;
@@ -484,7 +539,8 @@ int machine_load(struct machine *m, struct bytes key, struct bytes value)
 static bool meta_is_valid(const Coordfs__Meta *meta)
 {
 	return meta->time_ns <= TIME_NS_MAX && meta->next_inode >= INODE_FIRST && meta->next_inode < INODE_TEMPORARY &&
-	       meta->next_lock > 0 && meta->expiry_head <= meta->expiry_tail;
+	       meta->next_lock > 0 && meta->expiry_head <= meta->expiry_tail &&
+	       meta->last_member <= meta->applied;
 }
 
 int machine_load_end(struct machine *m, const Coordfs__Meta *meta)
@@ -497,5 +553,7 @@ int machine_load_end(struct machine *m, const Coordfs__Meta *meta)
 	m->meta.base = (ProtobufCMessage)PROTOBUF_C_MESSAGE_INIT(&coordfs__meta__descriptor);
 	history_set_revision(m->history, meta->applied);
 	int code = session_load_end(m->sessions);
+	if (code == 0)
+		code = member_load_end(m->members, meta);
 	return code ? code : lock_load_end(m->locks);
 }

@@ -46,6 +46,7 @@ enum counter_request_kind { COUNTER_SET, COUNTER_ADD, COUNTER_CAS };
 enum lock_kind { LOCK_KIND_FLOCK = 1, LOCK_KIND_POSIX, LOCK_KIND_OFD };
 enum lock_mode { LOCK_MODE_UNLOCK, LOCK_MODE_SHARED, LOCK_MODE_EXCLUSIVE };
 enum member_wish { MEMBER_AUTO, MEMBER_VOTER, MEMBER_STANDBY };
+#define MEMBER_NAME_MAX 64u
 enum guard_kind { GUARD_ENTRY = 1, GUARD_CONTENT, GUARD_NAMES };
 
 /* The answer to a command. What value, inode and size mean:
@@ -100,7 +101,8 @@ void machine_free(struct machine *m);
 
 /* Apply the committed entry at index. entry: packed Entry, borrowed. reply is always filled in; for a
  * repeated (session, sequence) it is the first one. Bytes that are no entry, a newer format, an unknown
- * command: reply code ERR_INVALID, state unchanged but for the index. Returns 0, or a negative code when
+ * command: reply code ERR_INVALID, state unchanged but for the index. MemberAdd, MemberSet, MemberRemove and
+ * ClusterReset come in entries of session 0 and sequence 0; no session may give them (ERR_INVALID). Returns 0, or a negative code when
  * the state could not be written (environment: stop serving; the machine must then be rebuilt). */
 int machine_apply(struct machine *m, uint64_t index, struct bytes entry, struct reply *reply);
 
@@ -193,6 +195,7 @@ bool machine_session_alive(struct machine *m, uint64_t session);
 
 /* The cluster's members, by number, until each returns non-zero. Borrowed during the call. */
 #define MEMBER_TOKEN_BYTES 16
+#define MEMBER_ADDRESS_BYTES 255u
 struct member_info {
 	uint64_t id;
 	const char *name, *address;
@@ -202,6 +205,8 @@ struct member_info {
 };
 void machine_members(struct machine *m, int (*each)(void *ctx, const struct member_info *member), void *ctx);
 uint64_t machine_member_named(struct machine *m, const char *name); /* its number; 0: there is none */
+/* A member's name is a file name below cluster/members, and a word in reports. */
+bool machine_member_name_is_valid(const char *name);
 
 /* The recorded end of the transaction `name` begun by `member` (NULL: the latest under that name).
  * ERR_NOT_FOUND; free with coordfs__outcome__free_unpacked(out, NULL). */

@@ -10,7 +10,6 @@
 #include "machine/internal.h"
 
 #define ANSWERED_STRIDE 64u
-#define MEMBER_BYTES 64u /* a member's name; commit.c's keys count on it */
 #define TTL_MS_MAX (LIMIT_SESSION_TTL_S_MAX * 1000)
 
 struct binding {
@@ -358,13 +357,13 @@ void session_end(struct context *c, const Coordfs__SessionEnd *q, struct reply *
 
 /* ---- the beginning ---- */
 
-static int member_end_sessions(struct context *c, const char *member)
+int session_end_member(struct context *c, const char *member)
 {
 	struct session *s, *next;
 	int code = 0;
 	HASH_ITER(hh, machine_session_table(c->machine)->sessions, s, next)
 	{
-		if (code == 0 && strcmp(s->member, member) == 0)
+		if (code == 0 && (!member || strcmp(s->member, member) == 0))
 			code = session_finish(c, s);
 	}
 	return code;
@@ -382,7 +381,7 @@ static struct session *session_opened(struct session_table *t, const Coordfs__Se
 
 static bool open_is_valid(const Coordfs__SessionOpen *q, struct reply *r)
 {
-	if (strlen(q->member) == 0 || strlen(q->member) > MEMBER_BYTES || q->incarnation.len != 16)
+	if (strlen(q->member) == 0 || strlen(q->member) > MEMBER_NAME_MAX || q->incarnation.len != 16)
 		refuse(r, ERR_INVALID, "a session names its member and its incarnation");
 	else if (q->ttl_ms > TTL_MS_MAX)
 		refuse(r, ERR_INVALID, "a session lives for %u seconds at most without a renewal", LIMIT_SESSION_TTL_S_MAX);
@@ -411,6 +410,10 @@ void session_open(struct context *c, const Coordfs__SessionOpen *q, struct reply
 	struct session *s = NULL;
 	if (!open_is_valid(q, r))
 		return;
+	if (!member_may_open(c->machine, q->member)) {
+		refuse(r, ERR_PERM, "%s is no member of this cluster", q->member);
+		return;
+	}
 	if ((s = session_opened(t, q))) {
 		r->value = (int64_t)s->id;
 		return;
@@ -421,7 +424,7 @@ void session_open(struct context *c, const Coordfs__SessionOpen *q, struct reply
 	}
 	record_free(root);
 	if (r->code == 0)
-		r->code = member_end_sessions(c, q->member);
+		r->code = session_end_member(c, q->member);
 	if (r->code == 0 && HASH_COUNT(t->sessions) >= LIMIT_SESSIONS)
 		refuse(r, ERR_QUOTA, "%u sessions are open", LIMIT_SESSIONS);
 	if (r->code == 0)
@@ -437,7 +440,7 @@ static int load_session(struct session_table *t, uint64_t id, struct bytes value
 	int code = message_unpack(&coordfs__session__descriptor, value, &record);
 	if (code == 0 && !s)
 		code = ERR_NO_MEMORY;
-	if (code == 0 && (record->incarnation.len != sizeof s->incarnation || strlen(record->member) > MEMBER_BYTES ||
+	if (code == 0 && (record->incarnation.len != sizeof s->incarnation || strlen(record->member) > MEMBER_NAME_MAX ||
 			  record->ttl_ms > TTL_MS_MAX))
 		code = ERR_CORRUPT;
 	if (code == 0) {

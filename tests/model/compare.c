@@ -174,7 +174,7 @@ const char *compare_view(struct view v, struct reference *r)
 	return what;
 }
 
-struct counting_sessions {
+struct counting_table {
 	struct reference *reference;
 	unsigned count;
 	const char *what;
@@ -182,7 +182,7 @@ struct counting_sessions {
 
 static int compare_session(void *ctx, const struct session_info *s)
 {
-	struct counting_sessions *k = ctx;
+	struct counting_table *k = ctx;
 	const struct ref_session *want = reference_session(k->reference, s->session);
 	k->count++;
 	if (!want || strcmp(want->member, s->member) != 0 || want->ttl_ms != s->ttl_ms)
@@ -192,13 +192,36 @@ static int compare_session(void *ctx, const struct session_info *s)
 
 static const char *compare_sessions(struct machine *m, struct reference *r)
 {
-	struct counting_sessions k = {.reference = r};
+	struct counting_table k = {.reference = r};
 	unsigned expected = 0;
 	machine_sessions(m, compare_session, &k);
 	for (size_t i = 0; i < REF_SESSIONS; i++)
 		expected += r->sessions[i].id != 0;
 	if (!k.what && k.count != expected)
 		return differ("%u sessions, should be %u", k.count, expected);
+	return k.what;
+}
+
+static int compare_member(void *ctx, const struct member_info *m)
+{
+	struct counting_table *k = ctx;
+	const struct ref_member *want = reference_member(k->reference, m->id);
+	k->count++;
+	if (!want || strcmp(want->name, m->name) != 0 || strcmp(want->address, m->address) != 0 ||
+	    memcmp(want->token, m->token, sizeof m->token) != 0 || want->wish != (uint32_t)m->wish)
+		k->what = differ("member %llu is another", ULL(m->id));
+	return k->what != NULL;
+}
+
+static const char *compare_members(struct machine *m, struct reference *r)
+{
+	struct counting_table k = {.reference = r};
+	unsigned expected = 0;
+	machine_members(m, compare_member, &k);
+	for (size_t i = 0; i < REF_MEMBERS; i++)
+		expected += r->members[i].id != 0;
+	if (!k.what && k.count != expected)
+		return differ("%u members, should be %u", k.count, expected);
 	return k.what;
 }
 
@@ -218,6 +241,8 @@ static const char *compare_outcome(struct machine *m, const struct ref_outcome *
 const char *compare_tables(struct machine *m, struct reference *r)
 {
 	const char *what = compare_sessions(m, r);
+	if (!what)
+		what = compare_members(m, r);
 	for (size_t i = 0; i < REF_OUTCOMES && !what; i++) {
 		const struct ref_outcome *o = &r->outcomes[i];
 		if (o->stamp)
@@ -261,6 +286,8 @@ static const char *compare_counts(const struct counting *is, struct reference *r
 		should.letters['k'] += r->ids[i].counter != 0;
 	for (size_t i = 0; i < REF_SESSIONS; i++)
 		should.letters['S'] += r->sessions[i].id != 0;
+	for (size_t i = 0; i < REF_MEMBERS; i++)
+		should.letters['M'] += r->members[i].id != 0;
 	for (size_t i = 0; i < REF_OUTCOMES; i++) {
 		const struct ref_outcome *o = &r->outcomes[i];
 		should.letters['o'] += o->stamp != 0;
@@ -268,7 +295,7 @@ static const char *compare_counts(const struct counting *is, struct reference *r
 	}
 	should.letters['O'] = latest;
 	should.letters['K'] = r->expiry_count;
-	for (const char *letter = "ixebkSoOK"; *letter; letter++)
+	for (const char *letter = "ixebkSMoOK"; *letter; letter++)
 		if (is->letters[(unsigned char)*letter] != should.letters[(unsigned char)*letter])
 			return differ("%llu records of kind %c, should be %llu", ULL(is->letters[(unsigned char)*letter]),
 				      *letter, ULL(should.letters[(unsigned char)*letter]));

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "compare.h"
+#include "members.h"
 #include "transactions.h"
 
 #define STEPS 300
@@ -150,7 +151,9 @@ static void show(struct run *run, const Coordfs__Command *q, const struct reply 
 {
 	static const char *const words[] = {
 		[COORDFS__COMMAND__OF_SESSION_OPEN] = "session_open", [COORDFS__COMMAND__OF_SESSION_END] = "session_end",
-		[COORDFS__COMMAND__OF_CREATE] = "create", [COORDFS__COMMAND__OF_REMOVE] = "remove",
+		[COORDFS__COMMAND__OF_MEMBER_ADD] = "member_add", [COORDFS__COMMAND__OF_MEMBER_SET] = "member_set",
+		[COORDFS__COMMAND__OF_MEMBER_REMOVE] = "member_remove",
+		[COORDFS__COMMAND__OF_CLUSTER_RESET] = "cluster_reset", [COORDFS__COMMAND__OF_CREATE] = "create", [COORDFS__COMMAND__OF_REMOVE] = "remove",
 		[COORDFS__COMMAND__OF_RENAME] = "rename", [COORDFS__COMMAND__OF_LINK] = "link",
 		[COORDFS__COMMAND__OF_SET_ATTR] = "set_attr", [COORDFS__COMMAND__OF_SET_XATTR] = "set_xattr",
 		[COORDFS__COMMAND__OF_WRITE] = "write", [COORDFS__COMMAND__OF_COUNTER] = "counter",
@@ -300,6 +303,25 @@ static void step_close(struct run *run)
 	expect(run, &is, &should);
 	if (is.code == 0)
 		session_forget(run, q.session);
+}
+
+/* Whose session ended with the member, or with all. */
+static void sessions_sweep(struct run *run)
+{
+	for (size_t i = 0; i < SESSIONS; i++)
+		if (run->users[i].session && !reference_session(run->reference, run->users[i].session))
+			session_forget(run, run->users[i].session);
+}
+
+static void step_member(struct run *run)
+{
+	struct generated_member g;
+	struct ref_context c;
+	struct user *u = chance_one_in(&run->chance, 10) ? user_any(run) : NULL;
+	generate_member(&run->chance, run->reference, SESSIONS + 1, run->index + 1, &g);
+	struct reply is = propose(run, u, &g.command, &c), should = reference_apply(run->reference, &c, &g.command);
+	expect(run, &is, &should);
+	sessions_sweep(run);
 }
 
 static void step_command(struct run *run)
@@ -491,6 +513,8 @@ static void step_any(struct run *run)
 		step_inside(run);
 	else if (n < 38)
 		step_end(run);
+	else if (n < 43)
+		step_member(run);
 	else
 		step_command(run);
 }

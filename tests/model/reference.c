@@ -727,12 +727,24 @@ static void finish(struct reference *r, const struct ref_context *c, struct ref_
 	*s = (struct ref_session){0};
 }
 
+static bool has_members(const struct reference *r)
+{
+	for (size_t i = 0; i < REF_MEMBERS; i++)
+		if (r->members[i].id)
+			return true;
+	return false;
+}
+
 static void session_open(struct reference *r, const struct ref_context *c, const Coordfs__SessionOpen *q,
 			 struct reply *reply)
 {
 	struct ref_session *s = NULL;
 	if (strlen(q->member) == 0 || strlen(q->member) > 64 || q->incarnation.len != 16 || q->ttl_ms > 3600000) {
 		reply->code = ERR_INVALID;
+		return;
+	}
+	if (has_members(r) && !reference_member_named(r, q->member)) {
+		reply->code = ERR_PERM;
 		return;
 	}
 	for (size_t i = 0; i < REF_SESSIONS; i++)
@@ -768,6 +780,136 @@ static void session_end(struct reference *r, const struct ref_context *c, const 
 		finish(r, c, s);
 	else
 		reply->code = ERR_NOT_FOUND;
+}
+
+/* ---- members ---- */
+
+struct ref_member *reference_member(struct reference *r, uint64_t id)
+{
+	for (size_t i = 0; i < REF_MEMBERS; i++)
+		if (id && r->members[i].id == id)
+			return &r->members[i];
+	return NULL;
+}
+
+struct ref_member *reference_member_named(struct reference *r, const char *name)
+{
+	for (size_t i = 0; i < REF_MEMBERS; i++)
+		if (r->members[i].id && strcmp(r->members[i].name, name) == 0)
+			return &r->members[i];
+	return NULL;
+}
+
+/* The generator makes no address that is long, or of another shape but for the beginning. */
+static bool is_address(const char *address)
+{
+	return !address[0] || strncmp(address, "tcp://", 6) == 0;
+}
+
+static void finish_member(struct reference *r, const struct ref_context *c, const char *name)
+{
+	for (size_t i = 0; i < REF_SESSIONS; i++)
+		if (r->sessions[i].id && (!name || strcmp(r->sessions[i].member, name) == 0))
+			finish(r, c, &r->sessions[i]);
+}
+
+static void member_make(struct reference *r, const struct ref_context *c, const Coordfs__MemberAdd *q,
+			struct reply *reply)
+{
+	struct ref_member *m = NULL;
+	uint64_t id = q->id ? q->id : c->index;
+	if (id <= r->last_member || id > c->index) {
+		reply->code = id <= r->last_member ? ERR_EXISTS : ERR_INVALID;
+		return;
+	}
+	for (size_t i = 0; i < REF_MEMBERS && !m; i++)
+		if (r->members[i].id == 0)
+			m = &r->members[i];
+	if (!m) {
+		full("members");
+		return;
+	}
+	m->id = r->last_member = id;
+	snprintf(m->name, sizeof m->name, "%s", q->name);
+	memcpy(m->token, q->token.data, sizeof m->token);
+	m->wish = MEMBER_AUTO;
+	snprintf(m->address, sizeof m->address, "%s", q->address);
+	reply->value = (int64_t)id;
+}
+
+static void member_add(struct reference *r, const struct ref_context *c, const Coordfs__MemberAdd *q,
+		       struct reply *reply)
+{
+	struct ref_member *m = reference_member_named(r, q->name);
+	if (!q->name[0] || q->name[0] == '.' || strchr(q->name, '/') || q->token.len != 16 || !is_address(q->address)) {
+		reply->code = ERR_INVALID;
+	} else if (!m) {
+		member_make(r, c, q, reply);
+	} else if (memcmp(m->token, q->token.data, 16) != 0) {
+		reply->code = ERR_EXISTS;
+	} else {
+		snprintf(m->address, sizeof m->address, "%s", q->address);
+		reply->value = (int64_t)m->id;
+	}
+}
+
+static void member_set(struct reference *r, const Coordfs__MemberSet *q, struct reply *reply)
+{
+	struct ref_member *m = reference_member(r, q->id);
+	if (!m || q->wish > 3 || !is_address(q->address)) {
+		reply->code = m ? ERR_INVALID : ERR_NOT_FOUND;
+		return;
+	}
+	if (q->address[0])
+		snprintf(m->address, sizeof m->address, "%s", q->address);
+	if (q->wish)
+		m->wish = q->wish - 1;
+	reply->value = (int64_t)q->id;
+}
+
+static void member_remove(struct reference *r, const struct ref_context *c, const Coordfs__MemberRemove *q,
+			  struct reply *reply)
+{
+	struct ref_member *m = reference_member(r, q->id);
+	if (!m) {
+		reply->code = ERR_NOT_FOUND;
+		return;
+	}
+	finish_member(r, c, m->name);
+	*m = (struct ref_member){0};
+	reply->value = (int64_t)q->id;
+}
+
+static void reset(struct reference *r, const struct ref_context *c, const Coordfs__ClusterReset *q, struct reply *reply)
+{
+	if (q->keep && !reference_member(r, q->keep)) {
+		reply->code = ERR_NOT_FOUND;
+		return;
+	}
+	finish_member(r, c, NULL);
+	for (size_t i = 0; i < REF_MEMBERS; i++)
+		if (r->members[i].id != q->keep)
+			r->members[i] = (struct ref_member){0};
+	reply->value = (int64_t)q->keep;
+}
+
+/* What no session may ask for. False: not such a command. */
+static bool apply_cluster(struct reference *r, const struct ref_context *c, const Coordfs__Command *q,
+			  struct reply *reply)
+{
+	if (q->of_case < COORDFS__COMMAND__OF_MEMBER_ADD || q->of_case > COORDFS__COMMAND__OF_CLUSTER_RESET)
+		return false;
+	if (c->session)
+		reply->code = ERR_INVALID;
+	else if (q->of_case == COORDFS__COMMAND__OF_MEMBER_ADD)
+		member_add(r, c, q->member_add, reply);
+	else if (q->of_case == COORDFS__COMMAND__OF_MEMBER_SET)
+		member_set(r, q->member_set, reply);
+	else if (q->of_case == COORDFS__COMMAND__OF_MEMBER_REMOVE)
+		member_remove(r, c, q->member_remove, reply);
+	else
+		reset(r, c, q->cluster_reset, reply);
+	return true;
 }
 
 /* ---- outcomes ---- */
@@ -884,7 +1026,8 @@ static void apply(struct reference *r, const struct ref_context *c, const Coordf
 		abort_(r, c, q->abort, reply);
 		break;
 	default:
-		reply->code = ERR_INVALID;
+		if (!apply_cluster(r, c, q, reply))
+			reply->code = ERR_INVALID;
 	}
 }
 

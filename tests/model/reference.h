@@ -11,6 +11,7 @@
 #define REF_IDS 400
 #define REF_OUTCOMES 200
 #define REF_SESSIONS 8
+#define REF_MEMBERS 12
 #define REF_EXPIRIES 500
 
 struct ref_text {
@@ -56,6 +57,12 @@ struct ref_session {
 	uint8_t incarnation[16];
 	uint32_t ttl_ms;
 };
+struct ref_member {
+	uint64_t id; /* 0: a free place */
+	char name[16], address[32];
+	uint8_t token[16];
+	uint32_t wish;
+};
 struct ref_expiry {
 	bool is_id;
 	uint64_t stamp, counter;
@@ -68,6 +75,8 @@ struct reference {
 	struct ref_id ids[REF_IDS];
 	struct ref_outcome outcomes[REF_OUTCOMES];
 	struct ref_session sessions[REF_SESSIONS];
+	struct ref_member members[REF_MEMBERS];
+	uint64_t last_member;
 	struct ref_expiry expiries[REF_EXPIRIES];
 	size_t expiry_count;
 	uint64_t next_object, next_place, next_since;
@@ -99,6 +108,8 @@ struct ref_name *reference_name(struct reference *r, uint64_t parent, const void
 /* The name after `after` (NULL: the first) in a directory, in readdir's order. */
 struct ref_name *reference_next(struct reference *r, uint64_t parent, const struct ref_name *after);
 struct ref_session *reference_session(struct reference *r, uint64_t session);
+struct ref_member *reference_member(struct reference *r, uint64_t id);
+struct ref_member *reference_member_named(struct reference *r, const char *name);
 const struct ref_outcome *reference_find_outcome(const struct reference *r, const char *name, const char *member);
 uint32_t reference_links(struct reference *r, const struct ref_object *o);
 uint64_t reference_parent(struct reference *r, uint64_t directory); /* 0: it has none */
