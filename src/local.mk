@@ -98,11 +98,11 @@ src_libcoordfs_a_SOURCES = \
 	src/replica/engine.c \
 	src/replica/internal.h \
 	src/replica/logcheck.c src/replica/logcheck.h \
-	src/replica/lease.h \
+	src/replica/lease.c src/replica/lease.h \
 	src/replica/offline.c src/replica/offline.h \
 	src/replica/proposal.c \
 	src/replica/proposals.h \
-	src/replica/readindex.h \
+	src/replica/readindex.c src/replica/readindex.h \
 	src/replica/replica.c src/replica/replica.h \
 	src/replica/restore.c src/replica/restore.h \
 	src/replica/snapshot.c \

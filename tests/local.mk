@@ -30,12 +30,14 @@ LDADD = $(COORDFS_LIBS) $(CMOCKA_LIBS)
 UNIT_TESTS = \
 	tests/unit/test_backup \
 	tests/unit/test_info \
+	tests/unit/test_lease \
 	tests/unit/test_libraries \
 	tests/unit/test_lock \
 	tests/unit/test_machine \
 	tests/unit/test_member \
 	tests/unit/test_net \
 	tests/unit/test_proposals \
+	tests/unit/test_readindex \
 	tests/unit/test_replica \
 	tests/unit/test_replica_damage \
 	tests/unit/test_replica_directory \

@@ -16,6 +16,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum {
+	PROBE_AGAIN_MS = 100,
+	REQUEST_MS = 3000,
+	ASK_AGAIN_MS = 500,
+	PROBER_REQUESTS_MAX = 16384, /* beyond it requests are dropped */
+};
+
 /* ---- the leader's half ---- */
 
 struct probe_port {
@@ -71,7 +78,7 @@ void reader_set_leader(struct reader *r, uint64_t leader, uint64_t now_ms); /* 0
  * that is applied here is linearizable for this read. */
 void reader_add(struct reader *r, void (*ready)(void *ctx, int code), void *ctx, uint64_t now_ms);
 void reader_result(struct reader *r, uint64_t nonce, uint64_t index, int code, uint64_t now_ms);
-/* Everything up to index is applied: whoever waits for it is told. */
+/* Everything up to index is applied: whoever waits for it is told. Cheap when no one does. */
 void reader_applied(struct reader *r, uint64_t index);
 void reader_tick(struct reader *r, uint64_t now_ms); /* asks again after ASK_AGAIN_MS; times out */
 void reader_fail(struct reader *r, int code); /* everybody */
