@@ -28,6 +28,8 @@ CLEANFILES += tests/system.lock
 LDADD = $(COORDFS_LIBS) $(CMOCKA_LIBS)
 
 UNIT_TESTS = \
+	tests/unit/test_checker \
+	tests/unit/test_checker_random \
 	tests/unit/test_backup \
 	tests/unit/test_info \
 	tests/unit/test_lease \
@@ -51,6 +53,8 @@ UNIT_TESTS = \
 	tests/unit/test_transaction_end
 
 tests_unit_test_proposals_SOURCES = tests/unit/test_proposals.c src/replica/proposals.c
+tests_unit_test_checker_SOURCES = tests/unit/test_checker.c $(HISTORY_CHECKER)
+tests_unit_test_checker_random_SOURCES = tests/unit/test_checker_random.c $(HISTORY_CHECKER)
 tests_unit_test_lock_SOURCES = tests/unit/test_lock.c $(LOCK_FIXTURE)
 tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
 tests_unit_test_member_SOURCES = tests/unit/test_member.c $(MACHINE_FIXTURE)
@@ -78,6 +82,21 @@ ENGINE_TESTS = \
 
 check_PROGRAMS += $(ENGINE_TESTS)
 TESTS += $(ENGINE_TESTS)
+
+# ---- history: what clients saw, and whether it can be ---------------------------------------------------------------
+#
+# tests/history/history.h says how a history is written, and check what is wrong with one.
+
+HISTORY_CHECKER = \
+	tests/history/checker.c tests/history/checker.h \
+	tests/history/history.c tests/history/history.h \
+	tests/history/model.c tests/history/model.h \
+	tests/history/search.c tests/history/search.h \
+	tests/history/tokens.c tests/history/tokens.h
+
+check_PROGRAMS += tests/history/check
+tests_history_check_SOURCES = tests/history/check.c $(HISTORY_CHECKER)
+tests_history_check_LDADD =
 
 # ---- model ---------------------------------------------------------------------------------------------------------
 #
