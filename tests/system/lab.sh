@@ -176,6 +176,7 @@ t_bad_requests_change_nothing() {
 	assert_fails lab start
 	assert_fails lab stop h1
 	assert_fails lab kill h1
+	assert_fails lab pid h1
 	assert_fails lab up
 	assert_fails lab --dir "$W/other" up -n 0
 	assert_fails lab --dir "$W/other" up -n 61
