@@ -12,8 +12,10 @@ src_libcoordfs_a_SOURCES = \
 	src/base/log.c src/base/log.h \
 	src/front/access.c src/front/access.h \
 	src/front/attributes.c \
+	src/front/backup.c \
 	src/front/call.c \
 	src/front/cas.c \
+	src/front/control.c \
 	src/front/counters.c \
 	src/front/dispatch.c \
 	src/front/dynamic.c src/front/dynamic.h \
@@ -30,6 +32,8 @@ src_libcoordfs_a_SOURCES = \
 	src/front/locks.c \
 	src/front/loop.c src/front/loop.h \
 	src/front/machine_class.c src/front/machine_class.h \
+	src/front/members.c \
+	src/front/metrics_text.c \
 	src/front/mount.c src/front/mount.h \
 	src/front/mountpoint.c src/front/mountpoint.h \
 	src/front/names.c \

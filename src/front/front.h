@@ -79,6 +79,7 @@ struct front {
 	struct transactions *transactions;
 	struct notes *notes;
 	struct names *names;
+	struct backup_file *backups; /* backup.c: open ones, and those to come */
 	struct loop_io *io;
 	char *scratch; /* LIMIT_FILE_BYTES, for building one reply; free again when the operation returns */
 	bool direct_io_mmap; /* the kernel allows shared mappings of direct_io files */

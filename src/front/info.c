@@ -16,7 +16,20 @@
 
 static bool is_static(fuse_ino_t node)
 {
-	return node_class(node) == NODE_STATIC || node_slot(node) == INFO_OF_STATIC;
+	return node_class(node) == NODE_STATIC || node_slot(node) >= INFO_OF_STATIC;
+}
+
+/* The generated name that a node of ours is of. */
+static fuse_ino_t static_of(fuse_ino_t node)
+{
+	if (node_class(node) == NODE_STATIC)
+		return node;
+	return node_make(NODE_STATIC, node_slot(node) - INFO_OF_STATIC, node_inode(node));
+}
+
+static fuse_ino_t info_of(fuse_ino_t node)
+{
+	return node_make(NODE_INFO, INFO_OF_STATIC + node_slot(node), node_inode(node));
 }
 
 /* ---- lines ---- */
@@ -60,13 +73,15 @@ static int print_object(struct front *f, uint64_t inode, FILE *out)
 	return OK;
 }
 
-static int print_static(struct front *f, unsigned id, FILE *out)
+static int print_static(struct front *f, fuse_ino_t node, FILE *out)
 {
-	const char *error = note_last(f, node_make(NODE_STATIC, 0, id));
+	const char *error = note_last(f, node);
 
-	fprintf(out, "type=%s\n", static_is_directory(id) ? "directory" : "generated");
+	fprintf(out, "type=%s\n", static_is_directory(node) ? "directory" : "generated");
 	fprintf(out, "consistency=strong\n");
 	info_print_text(out, "error", error ? error : "");
+	if (!static_id(node))
+		member_print_info(f, node, out);
 	return OK;
 }
 
@@ -78,7 +93,7 @@ int info_print(struct front *f, fuse_ino_t node, FILE *out)
 	case NODE_DYNAMIC:
 		return dynamic_print_info(f, node, out);
 	default:
-		return is_static(node) ? print_static(f, (unsigned)node_inode(node), out) :
+		return is_static(node) ? print_static(f, static_of(node), out) :
 					 print_object(f, node_inode(node), out);
 	}
 }
@@ -104,8 +119,7 @@ static int object_attr(struct front *f, uint64_t inode, struct stat *out)
 
 int info_attr(struct front *f, fuse_ino_t node, struct stat *out)
 {
-	int code = is_static(node) ? static_attr(f, (unsigned)node_inode(node), out) :
-				     object_attr(f, node_inode(node), out);
+	int code = is_static(node) ? static_attr(f, static_of(node), out) : object_attr(f, node_inode(node), out);
 
 	if (code < 0)
 		return code;
@@ -139,12 +153,27 @@ static void run_getattr(struct front *f, struct call *c)
 		fuse_reply_attr(c->req, &attr, 0);
 }
 
+/* What is told of generated names is known here, and must be readable without a majority: above all why a request to
+ * the cluster was refused. Their ways lead through the root, which never changes. */
+static void run(struct call *c, bool here)
+{
+	if (here)
+		c->run(front_of(c->req), c);
+	else
+		call_strong(c);
+}
+
+static bool is_here(fuse_ino_t node)
+{
+	return is_static(node) || node_inode(node) == INODE_ROOT;
+}
+
 static void info_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	struct call c = call_of(req, node, NULL, fi);
 
 	c.run = run_getattr;
-	call_strong(&c);
+	run(&c, is_here(node));
 }
 
 static void info_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int to_set, struct fuse_file_info *fi)
@@ -159,22 +188,22 @@ static void info_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int
 
 /* ---- directories ---- */
 
-/* A node's place among the generated names: an enum static_id, or 0. `.info` itself mirrors the root. */
-static unsigned static_of(fuse_ino_t node)
+/* A directory's place among the generated names, or 0. `.info` itself mirrors the root. */
+static fuse_ino_t generated_of(fuse_ino_t node)
 {
 	if (is_static(node))
-		return (unsigned)node_inode(node);
-	return node_inode(node) == INODE_ROOT ? STATIC_ROOT : 0;
+		return static_of(node);
+	return node_inode(node) == INODE_ROOT ? static_node(STATIC_ROOT) : 0;
 }
 
 static fuse_ino_t lookup_generated(struct front *f, fuse_ino_t parent, const char *name)
 {
-	unsigned id = static_of(parent);
+	fuse_ino_t node = generated_of(parent);
 
-	if (id == STATIC_TRANSACTIONS)
+	if (node == static_node(STATIC_TRANSACTIONS))
 		return dynamic_transaction(f, name);
-	id = id ? static_find(f, id, name) : 0;
-	return id ? node_make(NODE_INFO, INFO_OF_STATIC, id) : 0;
+	node = node ? static_find(f, node, name) : 0;
+	return node ? info_of(node) : 0;
 }
 
 static fuse_ino_t lookup(struct front *f, fuse_ino_t parent, const char *name)
@@ -201,9 +230,10 @@ static void run_lookup(struct front *f, struct call *c)
 static void info_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct call c = call_of(req, parent, name, NULL);
+	bool outcome = generated_of(parent) == static_node(STATIC_TRANSACTIONS); /* which may be another mount's */
 
 	c.run = run_lookup;
-	call_strong(&c);
+	run(&c, !outcome && (is_static(parent) || lookup_generated(front_of(req), parent, name)));
 }
 
 /* Offsets: the three first names, the generated ones by their id, then a directory's cookies. */
@@ -220,15 +250,16 @@ static bool list_self(struct dir_reply *d, fuse_ino_t node, uint64_t offset)
 static int list(struct front *f, struct dir_reply *d, fuse_ino_t node, uint64_t offset)
 {
 	struct mirror mirror = {d, front_view(f), NODE_INFO, INFO_OF_MACHINE, true, OFFSET_NAMES + STATIC_IDS};
-	unsigned id = static_of(node);
+	struct static_listing generated = {d, info_of, offset, OFFSET_NAMES};
+	fuse_ino_t own = generated_of(node);
 
 	if (!list_self(d, node, offset))
 		return OK;
-	if (id == STATIC_TRANSACTIONS) {
+	if (own == static_node(STATIC_TRANSACTIONS)) {
 		transactions_list(f, d, S_IFREG, offset, OFFSET_NAMES);
 		return OK;
 	}
-	if (id && !static_list(f, d, id, NODE_INFO, offset, OFFSET_NAMES))
+	if (own && !static_list(f, &generated, own))
 		return OK;
 	return is_static(node) ? OK : mirror_list(&mirror, node_inode(node), offset);
 }
@@ -249,7 +280,7 @@ static void info_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t off
 	struct call c = call_of_read(req, node, size, offset, fi);
 
 	c.run = run_readdir;
-	call_strong(&c);
+	run(&c, is_here(node));
 }
 
 /* ---- open files ---- */
@@ -273,7 +304,7 @@ static void info_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset
 	struct call c = call_of_read(req, node, size, offset, fi);
 
 	c.run = run_read;
-	call_strong(&c);
+	run(&c, is_static(node));
 }
 
 static void info_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size, off_t offset,

@@ -10,7 +10,7 @@
 
 enum info_slot {
 	INFO_OF_MACHINE = 0, /* the number is an inode */
-	INFO_OF_STATIC = 1,  /* the number is an enum static_id */
+	INFO_OF_STATIC = 1,  /* … and beyond: of a generated name, its slot of enum static_slot added */
 };
 
 /* The lines of a node of any class, or of its `.info` node. A `generate`. */

@@ -26,6 +26,8 @@ static const char text[] =
 	".info/         cat .info/PATH                    all about PATH; for a directory .info/DIR/.self\n"
 	"               grep error= .info/PATH            why the last request was refused, in words\n"
 	"cluster/       cat cluster/status                how the cluster is\n"
+	"               echo NAME > cluster/leader        moves the leadership to that member\n"
+	"               cat cluster/snapshot > backup     everything, of one revision; not listed\n"
 	"\n"
 	"Reading never changes anything: grep -r, find, rsync and backups are safe.\n"
 	"More: man 5 coordfs\n";

@@ -1,5 +1,5 @@
-/* A table of names, each with its parent and, for a file, the function that prints it. With one member
- * cluster/members has one directory. */
+/* A table of names, each with its parent and, for a file, the function that prints it. The directories and files of
+ * members come from members.c, in slots of their own. */
 
 #include "front/static.h"
 
@@ -13,7 +13,7 @@
 
 static const struct {
 	enum static_id parent;
-	const char *name; /* NULL: this member's */
+	const char *name;
 	mode_t mode;
 	generate print;
 } table[STATIC_IDS] = {
@@ -22,70 +22,102 @@ static const struct {
 	[STATIC_TRANSACTIONS] = {STATIC_ROOT, "transactions", S_IFDIR | 01777, NULL},
 	[STATIC_CLUSTER] = {STATIC_ROOT, "cluster", S_IFDIR | 0555, NULL},
 	[STATIC_STATUS] = {STATIC_CLUSTER, "status", S_IFREG | 0444, status_print},
-	[STATIC_SELF] = {STATIC_CLUSTER, "self", S_IFREG | 0444, member_print_name},
-	[STATIC_LEADER] = {STATIC_CLUSTER, "leader", S_IFREG | 0444, member_print_leader},
+	[STATIC_SELF] = {STATIC_CLUSTER, "self", S_IFREG | 0444, self_print},
+	[STATIC_LEADER] = {STATIC_CLUSTER, "leader", S_IFREG | 0644, leader_print},
 	[STATIC_LOCKS] = {STATIC_CLUSTER, "locks", S_IFREG | 0444, status_print_locks},
 	[STATIC_METRICS] = {STATIC_CLUSTER, "metrics", S_IFREG | 0444, metrics_print},
-	[STATIC_MEMBERS] = {STATIC_CLUSTER, "members", S_IFDIR | 0555, NULL},
-	[STATIC_MEMBER] = {STATIC_MEMBERS, NULL, S_IFDIR | 0555, NULL},
-	[STATIC_ADDRESS] = {STATIC_MEMBER, "address", S_IFREG | 0444, member_print_address},
-	[STATIC_ROLE] = {STATIC_MEMBER, "role", S_IFREG | 0444, member_print_role},
-	[STATIC_STATE] = {STATIC_MEMBER, "state", S_IFREG | 0444, member_print_state},
-	[STATIC_LAG] = {STATIC_MEMBER, "lag", S_IFREG | 0444, member_print_lag},
+	[STATIC_MEMBERS] = {STATIC_CLUSTER, "members", S_IFDIR | 0755, NULL},
+	[STATIC_SNAPSHOT] = {STATIC_CLUSTER, "snapshot", S_IFREG | 0400, NULL},
 };
 
-const char *static_name(struct front *f, unsigned id)
+static bool is_listed(unsigned id)
 {
-	return table[id].name ? table[id].name : replica_member(f->replica);
+	return id != STATIC_SNAPSHOT;
 }
 
-bool static_is_directory(unsigned id)
+bool static_is_directory(fuse_ino_t node)
 {
-	return S_ISDIR(table[id].mode);
+	unsigned id = static_id(node);
+
+	return id ? S_ISDIR(table[id].mode) : node_slot(node) == STATIC_MEMBER;
 }
 
-unsigned static_find(struct front *f, unsigned parent, const char *name)
+/* ---- finding ---- */
+
+static fuse_ino_t find_fixed(unsigned parent, const char *name)
 {
 	for (unsigned id = 1; id < STATIC_IDS; id++)
-		if (table[id].parent == parent && strcmp(static_name(f, id), name) == 0)
-			return id;
+		if (table[id].parent == parent && strcmp(table[id].name, name) == 0)
+			return static_node(id);
 	return 0;
 }
 
+fuse_ino_t static_find(struct front *f, fuse_ino_t parent, const char *name)
+{
+	switch (static_id(parent)) {
+	case 0:
+		return node_slot(parent) == STATIC_MEMBER ? member_find(parent, name) : 0;
+	case STATIC_MEMBERS:
+		return members_find(f, name);
+	default:
+		return find_fixed(static_id(parent), name);
+	}
+}
+
+/* ---- attributes ---- */
+
 static int print(struct front *f, fuse_ino_t node, FILE *out)
 {
-	generate make = table[node_inode(node)].print;
+	unsigned id = static_id(node);
 
-	return make ? make(f, node, out) : ERR_IS_DIRECTORY;
+	if (!id)
+		return member_print(f, node, out);
+	return table[id].print ? table[id].print(f, node, out) : ERR_IS_DIRECTORY;
 }
 
-static unsigned links(struct front *f, unsigned id)
+static unsigned links(struct front *f, fuse_ino_t node)
 {
-	unsigned count = 2;
+	unsigned id = static_id(node), count = 2;
 
-	for (unsigned child = 1; child < STATIC_IDS; child++)
-		count += table[child].parent == id && static_is_directory(child);
-	return id == STATIC_TRANSACTIONS ? count + transactions_count(f) : count;
+	for (unsigned child = 1; id && child < STATIC_IDS; child++)
+		count += table[child].parent == id && S_ISDIR(table[child].mode);
+	if (id == STATIC_TRANSACTIONS)
+		count += transactions_count(f);
+	else if (id == STATIC_MEMBERS)
+		count += members_count(f);
+	return count;
 }
 
-/* Owned by whoever owns the mount's root. */
-int static_attr(struct front *f, unsigned id, struct stat *out)
+static int mode_of(struct front *f, fuse_ino_t node, mode_t *mode)
 {
-	fuse_ino_t node = node_make(NODE_STATIC, 0, id);
+	unsigned id = static_id(node);
+
+	if (!id)
+		return member_mode(f, node, mode);
+	*mode = table[id].mode;
+	return OK;
+}
+
+/* Owned by whoever owns the mount's root: he and root may write what can be written. */
+int static_attr(struct front *f, fuse_ino_t node, struct stat *out)
+{
 	struct attr root;
+	mode_t mode;
 	int code = view_attr(front_view(f), INODE_ROOT, &root);
 
+	if (code == OK)
+		code = mode_of(f, node, &mode);
 	if (code < 0)
 		return code;
-	*out = (struct stat){.st_ino = node, .st_mode = table[id].mode, .st_nlink = 1, .st_blksize = 4096};
+	*out = (struct stat){.st_ino = node, .st_mode = mode, .st_nlink = 1, .st_blksize = 4096};
 	out->st_uid = root.uid;
 	out->st_gid = root.gid;
 	out->st_mtim.tv_sec = f->started_ns / 1000000000;
 	out->st_mtim.tv_nsec = f->started_ns % 1000000000;
 	out->st_atim = out->st_ctim = out->st_mtim;
-	if (static_is_directory(id))
-		out->st_nlink = links(f, id);
-	else
+	if (S_ISDIR(mode))
+		out->st_nlink = links(f, node);
+	else if (static_id(node) != STATIC_SNAPSHOT)
 		out->st_size = (off_t)generated_size(f, node, print);
 	out->st_blocks = (out->st_size + 511) / 512;
 	return OK;
@@ -96,32 +128,39 @@ int static_attr(struct front *f, unsigned id, struct stat *out)
 static void static_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct front *f = front_of(req);
-	unsigned id;
 
-	if (node_inode(parent) == STATIC_TRANSACTIONS) {
+	if (static_id(parent) == STATIC_TRANSACTIONS)
 		virtual_reply_entry(req, transactions_lookup(f, name));
-		return;
-	}
-	id = static_find(f, (unsigned)node_inode(parent), name);
-	virtual_reply_entry(req, id ? node_make(NODE_STATIC, 0, id) : 0);
-}
-
-static void run_getattr(struct front *f, struct call *c)
-{
-	struct stat attr;
-	int code = static_attr(f, (unsigned)node_inode(c->node), &attr);
-
-	if (code < 0)
-		reply_code(c->req, code);
 	else
-		fuse_reply_attr(c->req, &attr, 0);
+		virtual_reply_entry(req, static_find(f, parent, name));
 }
 
 static void static_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	struct call c = call_of(req, node, NULL, fi);
+	struct front *f = front_of(req);
+	struct stat attr;
+	int code = static_attr(f, node, &attr);
 
-	run_getattr(front_of(req), &c);
+	(void)fi;
+	if (code < 0) {
+		reply_code(req, code);
+		return;
+	}
+	if (static_id(node) == STATIC_SNAPSHOT) {
+		attr.st_size = (off_t)backup_size(f, fuse_req_ctx(req)->pid);
+		attr.st_blocks = (attr.st_size + 511) / 512;
+	}
+	fuse_reply_attr(req, &attr, 0);
+}
+
+static void static_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int to_set, struct fuse_file_info *fi)
+{
+	int code = control_is_writable(node) ? generated_setattr(to_set, attr) : ERR_PERM;
+
+	if (code < 0)
+		reply_code(req, code);
+	else
+		static_getattr(req, node, fi);
 }
 
 bool static_list_dots(struct dir_reply *d, fuse_ino_t node, uint64_t offset)
@@ -130,34 +169,55 @@ bool static_list_dots(struct dir_reply *d, fuse_ino_t node, uint64_t offset)
 	       (offset >= STATIC_OFFSET_DOTS || dir_add(d, "..", node, S_IFDIR, STATIC_OFFSET_DOTS));
 }
 
-bool static_list(struct front *f, struct dir_reply *d, unsigned parent, enum node_class class, uint64_t offset,
-		 uint64_t bias)
+static bool list_fixed(const struct static_listing *l, unsigned parent)
 {
-	unsigned slot = class == NODE_INFO ? INFO_OF_STATIC : 0;
-
 	for (unsigned id = 1; id < STATIC_IDS; id++) {
-		if (table[id].parent != parent || offset >= bias + id)
+		if (table[id].parent != parent || !is_listed(id) || l->offset >= l->bias + id)
 			continue;
-		if (!dir_add(d, static_name(f, id), node_make(class, slot, id), table[id].mode & S_IFMT, bias + id))
+		if (!dir_add(l->reply, table[id].name, l->as(static_node(id)), table[id].mode & S_IFMT, l->bias + id))
 			return false;
 	}
 	return true;
+}
+
+bool static_list(struct front *f, const struct static_listing *l, fuse_ino_t parent)
+{
+	unsigned id = static_id(parent);
+
+	if (!id)
+		return member_list(l, parent);
+	return id == STATIC_MEMBERS ? members_list(f, l) : list_fixed(l, id);
+}
+
+static fuse_ino_t as_itself(fuse_ino_t node)
+{
+	return node;
 }
 
 static void static_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	struct front *f = front_of(req);
 	struct dir_reply d = dir_begin(req, size);
-	unsigned id = (unsigned)node_inode(node);
+	struct static_listing l = {&d, as_itself, (uint64_t)offset, STATIC_OFFSET_DOTS};
 
 	(void)fi;
 	if (static_list_dots(&d, node, (uint64_t)offset)) {
-		if (id == STATIC_TRANSACTIONS)
+		if (static_id(node) == STATIC_TRANSACTIONS)
 			transactions_list(f, &d, S_IFDIR, (uint64_t)offset, STATIC_OFFSET_DOTS);
 		else
-			static_list(f, &d, id, NODE_STATIC, (uint64_t)offset, STATIC_OFFSET_DOTS);
+			static_list(f, &l, node);
 	}
 	dir_end(&d);
+}
+
+static void static_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	if (static_id(node) == STATIC_SNAPSHOT)
+		backup_open(req, node, fi);
+	else if (control_is_writable(node))
+		generated_open(req, node, fi);
+	else
+		generated_open_to_read(req, node, fi);
 }
 
 static void run_read(struct front *f, struct call *c)
@@ -165,19 +225,44 @@ static void run_read(struct front *f, struct call *c)
 	generated_read(f, c, print);
 }
 
-/* Strong: what one has seen done elsewhere shows in the figures, too. */
+/* How the cluster is must be readable just when it is not well: nothing waits here for a majority, but the list of
+ * all locks, which is replicated state. */
 static void static_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	struct call c = call_of_read(req, node, size, offset, fi);
 
 	c.run = run_read;
-	call_strong(&c);
+	if (static_id(node) == STATIC_SNAPSHOT)
+		backup_read(req, size, offset, fi);
+	else if (static_id(node) == STATIC_LOCKS)
+		call_strong(&c);
+	else
+		run_read(front_of(req), &c);
+}
+
+static void static_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size, off_t offset,
+			 struct fuse_file_info *fi)
+{
+	struct call c = call_of_read(req, node, size, offset, fi);
+
+	if (control_is_writable(node))
+		control_write(&c, data, print);
+	else
+		reply_code(req, ERR_INVALID);
+}
+
+static void static_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	if (static_id(node) == STATIC_SNAPSHOT)
+		backup_release(req, fi);
+	else
+		generated_release(req, node, fi);
 }
 
 static void static_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
 	(void)mode;
-	if (node_inode(parent) == STATIC_TRANSACTIONS)
+	if (static_id(parent) == STATIC_TRANSACTIONS)
 		transactions_mkdir(req, name);
 	else
 		reply_code(req, ERR_PERM);
@@ -185,8 +270,10 @@ static void static_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mo
 
 static void static_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	if (node_inode(parent) == STATIC_TRANSACTIONS)
+	if (static_id(parent) == STATIC_TRANSACTIONS)
 		transactions_rmdir(req, name);
+	else if (static_id(parent) == STATIC_MEMBERS)
+		control_rmdir(req, name);
 	else
 		reply_code(req, ERR_PERM);
 }
@@ -194,11 +281,13 @@ static void static_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 const struct fuse_lowlevel_ops static_class_ops = {
 	.lookup = static_lookup,
 	.getattr = static_getattr,
+	.setattr = static_setattr,
 	.getxattr = generated_getxattr,
 	.readdir = static_readdir,
-	.open = generated_open_to_read,
+	.open = static_open,
 	.read = static_read,
-	.release = generated_release,
+	.write = static_write,
+	.release = static_release,
 	.mkdir = static_mkdir,
 	.rmdir = static_rmdir,
 };

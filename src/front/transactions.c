@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "front/static.h"
 #include "front/virtual.h"
 
 /* More than may be open at once: those that were removed keep theirs until the kernel has forgotten them. */
@@ -253,7 +254,7 @@ static void settle_and_mkdir(struct front *f, struct call *c)
 
 void transactions_mkdir(fuse_req_t req, const char *name)
 {
-	struct call c = call_of(req, node_make(NODE_STATIC, 0, 0), name, NULL);
+	struct call c = call_of(req, static_node(STATIC_TRANSACTIONS), name, NULL);
 
 	c.run = settle_and_mkdir;
 	call_strong(&c);

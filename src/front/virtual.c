@@ -24,16 +24,19 @@ int virtual_start(struct front *f)
 void virtual_stop(struct front *f)
 {
 	transactions_stop(f);
+	backups_stop(f);
 }
 
 void virtual_replica_gone(struct front *f)
 {
 	transactions_drop_views(f);
+	f->replica = NULL;
 }
 
 void virtual_free(struct front *f)
 {
 	transactions_free(f);
+	backups_free(f);
 	names_free(f->names);
 	f->names = NULL;
 }
@@ -59,7 +62,7 @@ bool virtual_root_entry(unsigned n, const char **name, fuse_ino_t *node, mode_t 
 	if (n >= sizeof names / sizeof *names)
 		return false;
 	*name = names[n].name;
-	*node = names[n].id ? node_make(NODE_STATIC, 0, names[n].id) : INFO_NODE;
+	*node = names[n].id ? static_node(names[n].id) : INFO_NODE;
 	*type = names[n].type;
 	return true;
 }
@@ -85,7 +88,7 @@ static int attr_of(struct front *f, fuse_ino_t node, struct stat *out)
 	case NODE_INFO_SELF:
 		return info_attr(f, node, out);
 	case NODE_STATIC:
-		return static_attr(f, (unsigned)node_inode(node), out);
+		return static_attr(f, node, out);
 	case NODE_TXN:
 		return transactions_attr(f, node, out);
 	case NODE_DYNAMIC:

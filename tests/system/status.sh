@@ -57,6 +57,100 @@ t_member_and_leader() {
 	[ "$(wc -l <"$MNT/cluster/status")" -le 24 ] || fail "more than a screen"
 }
 
+t_the_directory() {
+	assert_eq "$(ls -A "$MNT/cluster" | tr '\n' ' ')" "leader locks members metrics self status "
+	assert_eq "$(ls -A "$MNT/cluster/members/alpha" | tr '\n' ' ')" "address lag role state "
+	assert_eq "$(ls -A "$MNT/.info/cluster/members/alpha" | tr '\n' ' ')" ".self address lag role state "
+	assert_eq "$(stat -c %h "$MNT/cluster/members")" 3
+	assert_eq "$(info name cluster/members/alpha/.self) $(info wish cluster/members/alpha/role)" "alpha auto"
+	assert_content "$MNT/cluster/members/alpha/address" 'none\n'
+	assert_errno ENOENT stat "$MNT/cluster/members/beta"
+	assert_errno EPERM mkdir "$MNT/cluster/members/beta"
+	assert_errno EPERM open 'O_CREAT|O_WRONLY' "$MNT/cluster/members/alpha/x"
+	says 'session  *[1-9][0-9]*, .*'
+}
+
+t_the_leadership_can_be_given() {
+	local reply
+	echo alpha >"$MNT/cluster/leader"
+	exec 3<>"$MNT/cluster/leader"
+	echo alpha >&3
+	read -r reply <&3
+	exec 3<&-
+	assert_eq "$reply" alpha
+	assert_fails sh -c "echo beta >'$MNT/cluster/leader'"
+	assert_error cluster/leader 'there is no member called beta'
+	assert_op EINVAL open O_WRONLY "$MNT/cluster/leader" : write 'alpha\nalpha\n'
+	assert_error cluster/leader 'one line*'
+	assert_op EINVAL open O_WRONLY "$MNT/cluster/leader" : write '\n'
+	: >"$MNT/cluster/leader"
+	assert_content "$MNT/cluster/leader" 'alpha\n'
+}
+
+t_a_role_can_be_given() {
+	echo voter >"$MNT/cluster/members/alpha/role"
+	echo auto >"$MNT/cluster/members/alpha/role"
+	assert_op ECANCELED open O_WRONLY "$MNT/cluster/members/alpha/role" : write 'standby\n'
+	assert_error cluster/members/alpha/role '*last voter*'
+	assert_op EINVAL open O_WRONLY "$MNT/cluster/members/alpha/role" : write 'king\n'
+	assert_error cluster/members/alpha/role 'a role is *'
+	assert_errno EACCES open O_WRONLY "$MNT/cluster/members/alpha/state"
+	assert_content "$MNT/cluster/members/alpha/role" 'voter\n'
+}
+
+# Whoever removes a tree does not mean the cluster.
+t_members_are_removed_by_name_only() {
+	assert_errno ECANCELED rmdir "$MNT/cluster/members/alpha"
+	assert_error cluster/members/alpha/.self '*last voter*'
+	assert_errno ENOENT rmdir "$MNT/cluster/members/beta"
+	assert_errno EPERM unlink "$MNT/cluster/members/alpha/role"
+	assert_errno EPERM rmdir "$MNT/cluster/members"
+	assert_fails rm -rf "$MNT/cluster/members/alpha"
+	assert_fails rm -rf "$MNT/cluster"
+	assert_eq "$(ls "$MNT/cluster/members")" alpha
+}
+
+t_nobody_may_not() {
+	assert_fails as_nobody sh -c "echo alpha >'$MNT/cluster/leader'"
+	assert_fails as_nobody sh -c "echo voter >'$MNT/cluster/members/alpha/role'"
+	assert_fails as_nobody rmdir "$MNT/cluster/members/alpha"
+	assert_fails as_nobody cat "$MNT/cluster/snapshot"
+	as_nobody cat "$MNT/cluster/status" >/dev/null || fail "and yet may read"
+}
+
+t_a_snapshot_is_of_one_revision() {
+	local size
+	head -c 300000 /dev/urandom >"$MNT/files/ballast"
+	echo stitch-before >"$MNT/files/stitch"
+	exec 3<"$MNT/cluster/snapshot"
+	echo stitch-after >"$MNT/files/stitch"
+	cat <&3 >"$W/one"
+	exec 3<&-
+	assert_eq "$(head -c 8 "$W/one")" COORDFSI
+	grep -q stitch-before "$W/one" || fail "not in it"
+	assert_fails grep -q stitch-after "$W/one"
+	cp "$MNT/cluster/snapshot" "$W/two"
+	dd if="$MNT/cluster/snapshot" of="$W/three" bs=7777 status=none
+	cmp "$W/two" "$W/three" || fail "nothing was changed"
+	grep -q stitch-after "$W/two" || fail "not of now"
+	size=$(stat -c %s "$MNT/cluster/snapshot")
+	assert_eq "$size" "$(stat -c %s "$W/two")" "as a backup of now would have"
+	assert_eq "$(wc -c <"$MNT/cluster/snapshot")" "$size"
+	assert_op "$size" open O_RDONLY "$MNT/cluster/snapshot" : size
+	assert_errno EACCES open O_RDWR "$MNT/cluster/snapshot"
+	rm "$MNT/files/ballast" "$MNT/files/stitch"
+}
+
+t_so_many_snapshots_at_once() {
+	exec 4<"$MNT/cluster/snapshot" 5<"$MNT/cluster/snapshot" 6<"$MNT/cluster/snapshot" 7<"$MNT/cluster/snapshot"
+	assert_errno EDQUOT open O_RDONLY "$MNT/cluster/snapshot"
+	cat <&5 | cmp - <(cat <&7) || fail "equal revisions, equal bytes"
+	exec 4<&-
+	wait_until 10 op open O_RDONLY "$MNT/cluster/snapshot" >/dev/null
+	exec 5<&- 6<&- 7<&-
+	assert_eq "$(find "$DATA" -name '*backup*')" ""
+}
+
 t_the_revision_moves_with_every_change() {
 	local before
 	before=$(grep '^revision=' "$MNT/cluster/status")
@@ -103,8 +197,17 @@ t_the_state_grows() {
 }
 
 t_metrics_are_well_formed() {
-	assert_eq "$(grep -vcE '^(# (HELP|TYPE) coordfs_[a-z_]+ .+|coordfs_[a-z_]+ [0-9]+)$' "$MNT/cluster/metrics")" 0
-	assert_eq "$(grep -c '^# TYPE .* gauge$' "$MNT/cluster/metrics")" "$(grep -c '^coordfs_' "$MNT/cluster/metrics")"
+	assert_eq "$(grep -vcE '^(# (HELP|TYPE) coordfs_[a-z_]+ .+|coordfs_[a-z_]+([{][a-z]+="[^"]*"[}])? [0-9]+([.][0-9]+)?)$' "$MNT/cluster/metrics")" 0
+	assert_eq "$(grep -cE '^# TYPE .* (gauge|counter|histogram)$' "$MNT/cluster/metrics")" "$(grep -c '^# HELP' "$MNT/cluster/metrics")"
+	grep -qx 'coordfs_member_reached{member="alpha"} 1' "$MNT/cluster/metrics" || fail "no members"
+	grep -q '^coordfs_commit_seconds_bucket{le="+Inf"} ' "$MNT/cluster/metrics" || fail "no histogram"
+}
+
+t_commits_are_counted() {
+	local before
+	before=$(metric commits_total)
+	echo 1 >"$MNT/counters/counted"
+	[ "$(metric commits_total)" -gt "$before" ] || fail "still $before"
 }
 
 # Equal logs, equal states: also after a restart that reads it all again.

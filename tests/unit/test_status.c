@@ -11,9 +11,18 @@
 
 #include "front/status_text.h"
 
+#define MEMBERS 50
+
+static struct replica_member members[MEMBERS];
+
+/* One member, which leads and is well. */
 static struct status_figures figures(void)
 {
-	struct status_figures s = {.version = "9.9", .member = "alpha", .transactions = 2, .sessions = 1};
+	static const struct replica_member member = {.id = 1, .name = "alpha", .address = "", .role = "voter",
+						     .state = "leader", .version = "9.9", .trouble = "", .self = true,
+						     .known = true, .applied = 1234};
+	struct status_figures s = {.version = "9.9", .member = "alpha", .leader = "alpha", .transactions = 2,
+				   .sessions = 1, .session = 9};
 
 	coordfs__meta__init(&s.meta);
 	s.meta.applied = 1234;
@@ -21,7 +30,33 @@ static struct status_figures figures(void)
 	s.meta.state_bytes = 1536;
 	s.replica = (struct replica_status){.role = "leader", .term = 3, .commit_index = 1240, .last_index = 1241};
 	s.locks = (struct lock_totals){5, 7};
-	s.session[0] = (struct session_info){.session = 9, .member = "alpha", .bindings = 4};
+	s.listed_sessions[0] = (struct session_info){.session = 9, .member = "alpha", .bindings = 4};
+	members[0] = member;
+	s.members = members;
+	s.member_count = 1;
+	return s;
+}
+
+/* The same with others, who follow. */
+static struct status_figures cluster(size_t count)
+{
+	static char names[MEMBERS][8];
+	struct status_figures s = figures();
+
+	for (size_t i = 1; i < count; i++) {
+		snprintf(names[i], sizeof names[i], "m%zu", i);
+		members[i] = members[0];
+		members[i].id = i + 1;
+		members[i].name = names[i];
+		members[i].self = false;
+		members[i].role = i < 5 ? "voter" : "standby";
+		members[i].state = "follower";
+		members[i].lag = 2;
+		members[i].silent_ms = 120;
+		members[i].round_trip_us = 250;
+		members[i].disk_free_bytes = 3ull << 30;
+	}
+	s.member_count = count;
 	return s;
 }
 
@@ -43,6 +78,12 @@ static void assert_says(const char *text, const char *what)
 		fail_msg("'%s' is not in:\n%s", what, text);
 }
 
+static void assert_silent(const char *text, const char *what)
+{
+	if (strstr(text, what))
+		fail_msg("'%s' is in:\n%s", what, text);
+}
+
 static unsigned lines_of(const char *text)
 {
 	unsigned count = 0;
@@ -52,21 +93,38 @@ static unsigned lines_of(const char *text)
 	return count;
 }
 
-static void test_status(void **state)
+static void test_one_member(void **state)
 {
 	struct status_figures s = figures();
 	char *text = print(status_print_figures, &s);
 
 	(void)state;
-	assert_says(text, "coordfs 9.9: all is well\n");
+	assert_says(text, "coordfs 9.9: all is well\nmembers       1, of which 1 vote\n");
 	assert_says(text, "\nrevision=1234 state=0000000000abcdef\n");
-	assert_says(text, "  alpha        voter, leader,");
+	assert_says(text, "\n  alpha          voter    leader             0      here");
+	assert_says(text, "\nleader        alpha, term 3\n");
 	assert_says(text, "applied       1234, 6 behind");
+	assert_says(text, "\nsession       9, does not expire\n");
 	assert_says(text, "locks         5 held, 7 waiting\n");
 	assert_says(text, "transactions  2 ");
 	assert_says(text, ", 4 lock files\n");
 	assert_says(text, "state         1.5 KiB of at most 2.0 GiB");
-	assert_null(strstr(text, "trouble"));
+	assert_silent(text, "trouble");
+	free(text);
+}
+
+static void test_three_members(void **state)
+{
+	struct status_figures s = cluster(3);
+	char *text;
+
+	(void)state;
+	s.session_ttl_ms = 10000;
+	text = print(status_print_figures, &s);
+	assert_says(text, ": all is well\nmembers       3, of which 3 vote; 1 of them may fail\n");
+	assert_says(text, "\n  m1             voter    follower           2    120 ms    0.2 ms    3.0 GiB  9.9\n");
+	assert_says(text, "lost when it cannot be renewed for 10 s\n");
+	assert_true(lines_of(text) <= 24);
 	free(text);
 }
 
@@ -78,52 +136,166 @@ static void test_trouble(void **state)
 	(void)state;
 	s.replica.trouble = "the disk is full: make room in /data";
 	text = print(status_print_figures, &s);
-	assert_says(text, "IN TROUBLE\ntrouble       the disk is full: make room in /data\n");
+	assert_says(text, ": IN TROUBLE: the disk is full: make room in /data\n");
 	free(text);
 	text = print(metrics_print_figures, &s);
 	assert_says(text, "\ncoordfs_up 0\n");
 	free(text);
 }
 
-/* Very many sessions still fit a screen. */
-static void test_many_sessions(void **state)
+/* It serves, and yet somebody should know. */
+static void test_attention(void **state)
+{
+	struct status_figures s = cluster(5);
+	char *text;
+
+	(void)state;
+	members[2].state = "silent";
+	members[2].silent_ms = 200000;
+	text = print(status_print_figures, &s);
+	assert_says(text, "coordfs 9.9: it serves, but 1 member is silent: m2\n");
+	assert_says(text, "5 vote; 1 of them may fail\n");
+	assert_says(text, " 3 min ");
+	free(text);
+	members[4].state = "silent";
+	text = print(status_print_figures, &s);
+	assert_says(text, "2 members are silent: m2 m4\n");
+	assert_says(text, "NONE OF THEM MAY FAIL NOW");
+	assert_silent(text, "NO MAJORITY");
+	free(text);
+	members[2].state = members[4].state = "follower";
+	members[3].trouble = "the disk is full";
+	text = print(status_print_figures, &s);
+	assert_says(text, "it serves, but m3: the disk is full\n");
+	free(text);
+}
+
+static void test_no_majority(void **state)
+{
+	struct status_figures s = cluster(3);
+	char *text;
+
+	(void)state;
+	s.leader = NULL;
+	members[0].state = "follower";
+	members[1].state = members[2].state = "silent";
+	text = print(status_print_figures, &s);
+	assert_says(text, "coordfs 9.9: IN TROUBLE: no majority: 2 of 3 voters are silent, 2 are needed\n");
+	assert_says(text, "\nNO MAJORITY: STRONG READS AND CHANGES FAIL UNTIL 2 OF 3 VOTERS REACH EACH OTHER\n");
+	assert_says(text, "\nleader        NONE, term 3\n");
+	free(text);
+}
+
+/* Of others there is no news without a leader. */
+static void test_no_leader(void **state)
+{
+	struct status_figures s = cluster(3);
+	char *text;
+
+	(void)state;
+	s.leader = NULL;
+	members[0].state = "candidate";
+	members[1].state = members[2].state = "unknown";
+	members[1].known = members[2].known = false;
+	text = print(status_print_figures, &s);
+	assert_says(text, "IN TROUBLE: no leader\nNO LEADER: ");
+	assert_says(text, "\n  m2             voter    unknown            -         -");
+	free(text);
+}
+
+static void test_no_session(void **state)
+{
+	struct status_figures s = cluster(3);
+	char *text;
+
+	(void)state;
+	s.session = 0;
+	text = print(status_print_figures, &s);
+	assert_says(text, "IN TROUBLE: this mount has no session\nNO SESSION: LOCKS ");
+	assert_says(text, "\nsession       none; ");
+	free(text);
+	text = print(metrics_print_figures, &s);
+	assert_says(text, "\ncoordfs_has_session 0\n");
+	free(text);
+}
+
+/* Very many sessions and members still fit a screen, and who is not well is shown. */
+static void test_many(void **state)
 {
 	struct status_figures s = figures();
 	char *text;
 
 	(void)state;
 	s.sessions = 1000;
-	for (unsigned i = 0; i < STATUS_SESSIONS; i++)
-		s.session[i].member = "beta";
+	for (unsigned i = 0; i < STATUS_LINES; i++)
+		s.listed_sessions[i].member = "beta";
 	text = print(status_print_figures, &s);
-	assert_says(text, "… and 990 more\n");
+	assert_says(text, "… and 992 more\n");
+	assert_true(lines_of(text) <= 24);
+	free(text);
+	s = cluster(MEMBERS);
+	s.sessions = 1000;
+	members[40].state = "silent";
+	text = print(status_print_figures, &s);
+	assert_says(text, "\n  m40 ");
+	assert_says(text, "… and 41 more\n");
 	assert_true(lines_of(text) <= 24);
 	free(text);
 }
 
-/* Every metric has its help, its type and one value. */
-static void test_metrics(void **state)
+/* ---- metrics ---- */
+
+/* Each has its help and its type, then one value or more, all of that name. */
+static void test_metrics_are_well_formed(void **state)
 {
-	struct status_figures s = figures();
-	char *text = print(metrics_print_figures, &s), name[100], help[100], type[100];
-	const char *at = text;
-	unsigned count = 0;
-	uint64_t value;
-	int used;
+	struct status_figures s = cluster(3);
+	char *text, name[100], type[100], *line, *save;
+	unsigned families = 0, values = 0;
 
 	(void)state;
-	for (; *at; at += used, count++) {
-		assert_int_equal(sscanf(at, "# HELP %99s %99[^\n]\n# TYPE %*s %99s\n%*s %lu\n%n", name, help, type, &value,
-					&used),
-				 4);
-		assert_string_equal(type, "gauge");
-		assert_int_equal(strncmp(name, "coordfs_", 8), 0);
-	}
-	assert_true(count > 10);
+	members[1].name = "a\"b";
+	text = print(metrics_print_figures, &s);
 	assert_says(text, "\ncoordfs_applied_revision 1234\n");
 	assert_says(text, "\ncoordfs_locks_waiting 7\n");
+	assert_says(text, "\ncoordfs_member_round_trip_seconds{member=\"a\\\"b\"} 0.000250\n");
+	assert_says(text, "\ncoordfs_member_lag_entries{member=\"alpha\"} 0\n");
+	assert_silent(text, "coordfs_member_silent_seconds{member=\"alpha\"}");
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		if (strncmp(line, "# HELP ", 7) == 0) {
+			families++;
+			continue;
+		}
+		if (sscanf(line, "# TYPE %99s %99s", name, type) == 2)
+			continue;
+		assert_int_equal(strncmp(line, name, strlen(name)), 0);
+		assert_non_null(strchr(line, ' '));
+		values++;
+	}
+	assert_true(families > 30);
+	assert_true(values > families);
 	free(text);
 }
+
+static void test_histograms(void **state)
+{
+	struct status_figures s = figures();
+	char *text;
+
+	(void)state;
+	for (unsigned i = 0; i < REPLICA_HISTOGRAM; i++)
+		s.metrics.commit_us[i] = i < 7 ? 0 : i < 10 ? 3 : 4;
+	s.metrics.commit_us_sum = 1500;
+	s.metrics.commits = 4;
+	text = print(metrics_print_figures, &s);
+	assert_says(text, "\ncoordfs_commits_total 4\n");
+	assert_says(text, "\ncoordfs_commit_seconds_bucket{le=\"0.000064\"} 0\n");
+	assert_says(text, "\ncoordfs_commit_seconds_bucket{le=\"0.000128\"} 3\n");
+	assert_says(text, "\ncoordfs_commit_seconds_bucket{le=\"+Inf\"} 4\n");
+	assert_says(text, "\ncoordfs_commit_seconds_sum 0.001500\ncoordfs_commit_seconds_count 4\n");
+	free(text);
+}
+
+/* ---- figures ---- */
 
 static void test_sizes(void **state)
 {
@@ -136,11 +308,27 @@ static void test_sizes(void **state)
 	assert_string_equal(size_text(UINT64_MAX, out), "16.0 EiB");
 }
 
+static void test_durations(void **state)
+{
+	char out[DURATION_TEXT_BYTES];
+
+	(void)state;
+	assert_string_equal(duration_text(0, out), "0.0 ms");
+	assert_string_equal(duration_text(250, out), "0.2 ms");
+	assert_string_equal(duration_text(999000, out), "999 ms");
+	assert_string_equal(duration_text(1500000, out), "1.5 s");
+	assert_string_equal(duration_text(119000000, out), "119 s");
+	assert_string_equal(duration_text(180000000, out), "3 min");
+	assert_string_equal(duration_text(UINT64_MAX, out), "213503982 days");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_status),	cmocka_unit_test(test_trouble), cmocka_unit_test(test_many_sessions),
-		cmocka_unit_test(test_metrics), cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_one_member),  cmocka_unit_test(test_three_members), cmocka_unit_test(test_trouble),
+		cmocka_unit_test(test_attention),   cmocka_unit_test(test_no_majority),	  cmocka_unit_test(test_no_leader),
+		cmocka_unit_test(test_no_session),  cmocka_unit_test(test_many),	  cmocka_unit_test(test_metrics_are_well_formed),
+		cmocka_unit_test(test_histograms),  cmocka_unit_test(test_sizes),	  cmocka_unit_test(test_durations),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,10 +55,9 @@ int replica_read_barrier(struct replica *r, void (*ready)(void *ctx, int code), 
 	return OK;
 }
 
-void replica_status(struct replica *r, struct replica_status *out)
+const char *replica_leader(struct replica *r)
 {
-	(void)r;
-	memset(out, 0, sizeof *out);
+	return replica_member(r);
 }
 
 /* ---- one transaction that adds 5 to a counter of 1 ---- */
