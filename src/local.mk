@@ -104,6 +104,7 @@ src_libcoordfs_a_SOURCES = \
 	src/replica/logcheck.c src/replica/logcheck.h \
 	src/replica/lease.c src/replica/lease.h \
 	src/replica/offline.c src/replica/offline.h \
+	src/replica/plan.c src/replica/plan.h \
 	src/replica/proposal.c \
 	src/replica/proposals.h \
 	src/replica/readindex.c src/replica/readindex.h \

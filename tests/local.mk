@@ -38,6 +38,7 @@ UNIT_TESTS = \
 	tests/unit/test_machine \
 	tests/unit/test_member \
 	tests/unit/test_net \
+	tests/unit/test_plan \
 	tests/unit/test_proposals \
 	tests/unit/test_readindex \
 	tests/unit/test_replica \
