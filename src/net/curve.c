@@ -134,7 +134,7 @@ bool zap_answer(struct net *n, void *zap)
 		snprintf(from, sizeof from, "%.*s",
 			 (int)(q.size[PART_ADDRESS] < SENDER_BYTES ? q.size[PART_ADDRESS] : SENDER_BYTES - 1),
 			 (const char *)q.part[PART_ADDRESS]);
-		refuse(n, REFUSED_KEY, from, "refused: it does not have this cluster's key");
+		refusal_note(n, REFUSED_KEY, from, "refused: it does not have this cluster's key");
 	}
 	reply(zap, &q, welcome);
 	return true;

@@ -87,7 +87,7 @@ struct refusals {
 	uint64_t trouble_ms; /* 0: none */
 };
 /* Count it, keep it as the last trouble, and write a line unless the same was said lately. */
-void refuse(struct net *n, enum refusal kind, const char *sender, const char *format, ...)
+void refusal_note(struct net *n, enum refusal kind, const char *sender, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 const char *refusals_trouble(const struct net *n);
 

@@ -199,7 +199,7 @@ static void connect_to(struct link *l, const struct address *a)
 	    (l->monitor = monitor_new(n->zmq, l->dealer, ++n->number, events)) != NULL &&
 	    zmq_connect(l->dealer, endpoint) == 0)
 		return;
-	refuse(n, REFUSED_UNREACHABLE, l->text, "cannot connect: %s", zmq_strerror(errno));
+	refusal_note(n, REFUSED_UNREACHABLE, l->text, "cannot connect: %s", zmq_strerror(errno));
 	disconnect(l);
 }
 
@@ -232,7 +232,7 @@ static void looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *li
 		connect_to(l, &a);
 		send_waiting(l);
 	} else {
-		refuse(n, REFUSED_UNREACHABLE, l->text, "the host is not known: %s",
+		refusal_note(n, REFUSED_UNREACHABLE, l->text, "the host is not known: %s",
 		       status ? uv_strerror(status) : "no address");
 	}
 	uv_freeaddrinfo(list);
@@ -313,12 +313,12 @@ static void handshake_failed(struct link *l, const struct monitor_event *e)
 {
 	l->failed++;
 	if (e->event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL && e->value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
-		refuse(l->net, REFUSED_KEY, l->text, "no connection: %s",
+		refusal_note(l->net, REFUSED_KEY, l->text, "no connection: %s",
 		       l->net->curve.is_on ? "it does not encrypt, we do (key=)" : "it encrypts, we do not (key=)");
 	else if (e->event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
-		refuse(l->net, REFUSED_KEY, l->text, "no connection: it refuses our key");
+		refusal_note(l->net, REFUSED_KEY, l->text, "no connection: it refuses our key");
 	else if (e->event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL || l->failed == FAILED_MAX)
-		refuse(l->net, REFUSED_KEY, l->text,
+		refusal_note(l->net, REFUSED_KEY, l->text,
 		       "no connection: it has another key, or is no member of a coordfs cluster");
 }
 

@@ -116,7 +116,7 @@ static const char *accepted_from(const struct net *n, uint32_t fd)
 static void tell_failed(struct net *n, const char *from)
 {
 	if (n->failed.event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
-		refuse(n, REFUSED_KEY, from, "refused: %s",
+		refusal_note(n, REFUSED_KEY, from, "refused: %s",
 		       n->failed.value != ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH ? "it does not have this cluster's key"
 		       : n->curve.is_on ? "it does not encrypt, we do (key=)"
 					: "it encrypts, we do not (key=)");

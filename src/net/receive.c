@@ -112,9 +112,9 @@ static void tell_refusal(struct net *n, zmq_msg_t *frame, const Coordfs__Envelop
 	else
 		snprintf(sender, sizeof sender, "%.60s", address);
 	if (j->kind == REFUSED_PROTOCOL && e && e->protocol > PROTOCOL_VERSION)
-		refuse(n, j->kind, sender, "%s (its %u, ours %u)", j->why, e->protocol, PROTOCOL_VERSION);
+		refusal_note(n, j->kind, sender, "%s (its %u, ours %u)", j->why, e->protocol, PROTOCOL_VERSION);
 	else
-		refuse(n, j->kind, sender, "%s", j->why);
+		refusal_note(n, j->kind, sender, "%s", j->why);
 }
 
 static void deliver(struct net *n, const Coordfs__Envelope *e, size_t size)

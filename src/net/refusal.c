@@ -52,7 +52,7 @@ static void tell(struct net *n, struct refusal_seen *s, uint64_t now)
 		log_line(n->log, LOG_LEVEL_WARNING, "%s%s", n->refusals.trouble, times);
 }
 
-void refuse(struct net *n, enum refusal kind, const char *sender, const char *format, ...)
+void refusal_note(struct net *n, enum refusal kind, const char *sender, const char *format, ...)
 {
 	struct refusals *r = &n->refusals;
 	uint64_t now = now_ms();
