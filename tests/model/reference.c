@@ -882,10 +882,6 @@ static void member_remove(struct reference *r, const struct ref_context *c, cons
 
 static void reset(struct reference *r, const struct ref_context *c, const Coordfs__ClusterReset *q, struct reply *reply)
 {
-	if (q->keep && !reference_member(r, q->keep)) {
-		reply->code = ERR_NOT_FOUND;
-		return;
-	}
 	finish_member(r, c, NULL);
 	for (size_t i = 0; i < REF_MEMBERS; i++)
 		if (r->members[i].id != q->keep)
