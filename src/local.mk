@@ -1,7 +1,8 @@
-# src/main.c is the program; all other rooms are the library, so that tests link them too.
+# The program is src/main.c with its tools; all other rooms, and the options, are the library, so that tests link them.
 
 bin_PROGRAMS += src/coordfs
-src_coordfs_SOURCES = src/main.c src/options.c src/options.h
+src_coordfs_SOURCES = src/main.c src/await.c src/await.h \
+	src/tool.c src/tool.h src/tool_keygen.c src/tool_recover.c src/tool_restore.c
 src_coordfs_LDADD = $(COORDFS_LIBS)
 
 noinst_LIBRARIES += src/libcoordfs.a
@@ -83,6 +84,7 @@ src_libcoordfs_a_SOURCES = \
 	src/machine/transaction.c src/machine/transaction.h \
 	src/machine/unpack.c \
 	src/machine/view.c \
+	src/options.c src/options.h \
 	src/net/address.c \
 	src/net/curve.c \
 	src/net/internal.h \
@@ -108,6 +110,7 @@ src_libcoordfs_a_SOURCES = \
 	src/replica/proposal.c \
 	src/replica/proposals.h \
 	src/replica/readindex.c src/replica/readindex.h \
+	src/replica/recover.c src/replica/recover.h \
 	src/replica/replica.c src/replica/replica.h \
 	src/replica/restore.c src/replica/restore.h \
 	src/replica/snapshot.c \

@@ -1,8 +1,9 @@
 /* coordfs: options, wiring, daemon, exit status. The only file that knows every room.
  *
  * Start: options and mount point are checked; the daemon forks; the child opens the replica, which recovers on the
- * loop; when it is ready the front mounts, and the parent, which waits at a pipe, exits 0. Whatever goes
- * wrong before that is one line at the parent's stderr and exit status 1.
+ * loop and, where it is new to a cluster, joins; when it is ready the front mounts, and the parent, which waits at a
+ * pipe, exits 0. Whatever goes wrong before that is one line at the parent's stderr and exit status 1. Until then the
+ * child belongs to the parent: who interrupts or kills the one ends the other.
  *
  * End: a signal or an umount. No more requests are read, the replica ends its session (so that what this mount
  * held is free at once) and answers what is outstanding, then the mount goes. */
@@ -16,15 +17,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
+#include "await.h"
 #include "base/log.h"
 #include "front/front.h"
 #include "front/mountpoint.h"
 #include "front/virtual.h"
 #include "options.h"
 #include "replica/replica.h"
+#include "tool.h"
 
 struct program {
 	struct options options;
@@ -45,15 +48,24 @@ static const char help[] =
 	"  -f                  stay in the foreground, log to stderr\n"
 	"  -d                  like -f, and trace every request\n"
 	"  -V, -h              print the version, this help\n"
+	"  -o listen=tcp://HOST:PORT   where the other members reach this one\n"
+	"  -o join=tcp://HOST:PORT     members to join through, with + between; a restart needs none\n"
+	"  -o key=FILE         the cluster's key; or insecure, for a network that all may trust\n"
 	"  -o name=NAME        this member's name (default: the host's)\n"
 	"  -o timeout=S        seconds before EHOSTUNREACH or ETIMEDOUT (default 10)\n"
 	"  -o session_ttl=S    seconds until a silent mount has lost its locks (default 10)\n"
 	"  -o voters=N         voting members at most (default 5)\n"
+	"  -o election_timeout=MS, heartbeat=MS, replace_after=S      for a slow network (1000, 100, 60)\n"
 	"  -o consistency=strong, on_loss=none, inotify\n"
 	"  -o ro, allow_other (root's default), allow_root, and the common options of mount(8)\n"
 	"\n"
 	"It returns when the mount serves. `umount MOUNTPOINT` or `fusermount3 -u MOUNTPOINT` ends it.\n"
-	"How to use the tree: MOUNTPOINT/README, coordfs(5).\n";
+	"\n"
+	"  coordfs keygen FILE           make a key for a cluster\n"
+	"  coordfs recover SOURCE        go on alone, when a majority of the members is lost for good\n"
+	"  coordfs restore FILE SOURCE   make a new cluster of a backup (MOUNTPOINT/cluster/snapshot)\n"
+	"\n"
+	"How to use the tree: MOUNTPOINT/README, coordfs(5). All about this: coordfs(1).\n";
 
 /* ---- telling ---- */
 
@@ -62,6 +74,7 @@ static void report(struct program *p, const char *line)
 {
 	if (p->report_fd < 0)
 		return;
+	prctl(PR_SET_PDEATHSIG, 0);
 	if (write(p->report_fd, line, strlen(line) + 1) < 0)
 		log_line(&p->log, LOG_LEVEL_WARNING, "nobody waits for the start: %s", strerror(errno));
 	close(p->report_fd);
@@ -109,7 +122,10 @@ static void on_signal(uv_signal_t *handle, int number)
 
 	if (number == SIGHUP && !p->options.foreground)
 		return; /* a daemon has no terminal that could hang up */
-	log_line(&p->log, LOG_LEVEL_INFO, "signal %d: unmounting %s", number, p->options.mountpoint);
+	if (p->report_fd >= 0)
+		fail(p, "ended by a signal before the mount served");
+	else
+		log_line(&p->log, LOG_LEVEL_INFO, "signal %d: unmounting %s", number, p->options.mountpoint);
 	stop(p);
 }
 
@@ -195,12 +211,21 @@ static void watch_signals(struct program *p)
 
 static int open_replica(struct program *p, char *error, size_t error_size)
 {
+	const struct options *o = &p->options;
 	const struct replica_config config = {
-		.directory = p->options.source,
-		.member = p->options.member,
+		.directory = o->source,
+		.member = o->member,
 		.owner_uid = geteuid(),
 		.owner_gid = getegid(),
-		.timeout_ms = p->options.timeout_s * 1000,
+		.timeout_ms = o->timeout_s * 1000,
+		.listen = o->listen,
+		.join = o->join,
+		.key = o->has_key ? o->key : NULL,
+		.voters = o->voters,
+		.session_ttl_ms = o->session_ttl_s * 1000,
+		.election_ms = o->election_ms,
+		.heartbeat_ms = o->heartbeat_ms,
+		.replace_ms = o->replace_s * 1000,
 		.log = &p->log,
 		.observer =
 			{
@@ -235,6 +260,8 @@ static int run(struct program *p)
 	char error[512];
 
 	signal(SIGPIPE, SIG_IGN);
+	if (p->options.debug)
+		p->log.level = LOG_LEVEL_DEBUG;
 	if (start(p, error, sizeof error) < 0)
 		fail(p, error);
 	else
@@ -253,35 +280,21 @@ static int complain(const char *line)
 	return 1;
 }
 
-/* The parent's part: wait until the child says how the start went. */
-static int await(int fd, pid_t child)
+static void be_daemon(struct program *p, pid_t parent, int report_fd)
 {
-	char line[600];
-	size_t size = 0;
-	ssize_t got;
-	int status;
-
-	while (size < sizeof line - 1 && (got = read(fd, line + size, sizeof line - 1 - size)) != 0) {
-		if (got > 0)
-			size += (size_t)got;
-		else if (errno != EINTR)
-			break;
-	}
-	line[size] = '\0';
-	if (size > 0)
-		return *line ? complain(line) : 0;
-	waitpid(child, &status, 0);
-	if (WIFSIGNALED(status))
-		snprintf(line, sizeof line, "the daemon died at its start: signal %d", WTERMSIG(status));
-	else
-		snprintf(line, sizeof line, "the daemon ended at its start: status %d", WEXITSTATUS(status));
-	return complain(line);
+	/* It was the parent's child until it served: nobody is left who would know of it. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		raise(SIGTERM);
+	p->report_fd = report_fd;
+	log_to_syslog(&p->log);
+	setsid();
 }
 
 static int run_daemon(struct program *p)
 {
+	pid_t parent = getpid(), child;
 	int pipe_fd[2];
-	pid_t child;
 
 	if (pipe2(pipe_fd, O_CLOEXEC) < 0)
 		return complain(strerror(errno));
@@ -290,34 +303,41 @@ static int run_daemon(struct program *p)
 		return complain(strerror(errno));
 	if (child > 0) {
 		close(pipe_fd[1]);
-		return await(pipe_fd[0], child);
+		return await_daemon(pipe_fd[0], child);
 	}
 	close(pipe_fd[0]);
-	p->report_fd = pipe_fd[1];
-	log_to_syslog(&p->log);
-	setsid();
+	be_daemon(p, parent, pipe_fd[1]);
 	if (chdir("/") < 0)
 		return 1;
 	return run(p);
 }
 
-int main(int argc, char **argv)
+static int mount_it(struct program *p, int argc, char **argv)
 {
-	struct program p = {.report_fd = -1};
 	char error[512];
 	int status;
 
-	log_init(&p.log, "coordfs");
-	if (options_parse(&p.options, argc, argv, error, sizeof error) < 0)
+	if (options_parse(&p->options, argc, argv, error, sizeof error) < 0)
 		status = complain(error);
-	else if (p.options.help)
+	else if (p->options.help)
 		status = fputs(help, stdout) < 0;
-	else if (p.options.version)
+	else if (p->options.version)
 		status = puts(PACKAGE_NAME " " PACKAGE_VERSION) < 0;
-	else if (mountpoint_check(p.options.mountpoint, error, sizeof error) < 0)
+	else if (mountpoint_check(p->options.mountpoint, error, sizeof error) < 0)
 		status = complain(error);
 	else
-		status = p.options.foreground ? run(&p) : run_daemon(&p);
-	options_fini(&p.options);
+		status = p->options.foreground ? run(p) : run_daemon(p);
+	options_fini(&p->options);
 	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct program p = {.report_fd = -1};
+	tool_main tool = argc > 1 ? tool_find(argv[1]) : NULL;
+
+	if (tool)
+		return tool(argc - 1, argv + 1);
+	log_init(&p.log, "coordfs");
+	return mount_it(&p, argc, argv);
 }

@@ -41,40 +41,58 @@ static int set_string(struct parser *p, char **out, const char *value)
 
 /* ---- the options with a value ---- */
 
-static int set_number(struct parser *p, const char *name, const char *value, unsigned max, unsigned *out)
+struct range {
+	unsigned min, max;
+};
+
+static int set_number(struct parser *p, const char *name, const char *value, struct range range, unsigned *out)
 {
 	unsigned long number;
 	char *end;
 
 	errno = 0;
 	number = strtoul(value, &end, 10);
-	if (value[0] < '0' || value[0] > '9' || *end || errno || number < 1 || number > max)
-		return refuse(p, "option %s=%s: a number from 1 to %u is wanted", name, value, max);
+	if (value[0] < '0' || value[0] > '9' || *end || errno || number < range.min || number > range.max)
+		return refuse(p, "option %s=%s: a number from %u to %u is wanted", name, value, range.min, range.max);
 	*out = (unsigned)number;
 	return 0;
 }
 
 static int set_timeout(struct parser *p, const char *value)
 {
-	return set_number(p, "timeout", value, 3600, &p->options->timeout_s);
+	return set_number(p, "timeout", value, (struct range){1, 3600}, &p->options->timeout_s);
 }
 
 static int set_session_ttl(struct parser *p, const char *value)
 {
-	return set_number(p, "session_ttl", value, LIMIT_SESSION_TTL_S_MAX, &p->options->session_ttl_s);
+	return set_number(p, "session_ttl", value, (struct range){1, LIMIT_SESSION_TTL_S_MAX},
+			  &p->options->session_ttl_s);
 }
 
 static int set_voters(struct parser *p, const char *value)
 {
-	return set_number(p, "voters", value, 9, &p->options->voters);
+	return set_number(p, "voters", value, (struct range){1, 9}, &p->options->voters);
+}
+
+static int set_election_timeout(struct parser *p, const char *value)
+{
+	return set_number(p, "election_timeout", value, (struct range){100, 60000}, &p->options->election_ms);
+}
+
+static int set_heartbeat(struct parser *p, const char *value)
+{
+	return set_number(p, "heartbeat", value, (struct range){10, 12000}, &p->options->heartbeat_ms);
+}
+
+static int set_replace_after(struct parser *p, const char *value)
+{
+	return set_number(p, "replace_after", value, (struct range){1, 30 * 86400}, &p->options->replace_s);
 }
 
 static int set_name(struct parser *p, const char *value)
 {
 	if (!machine_member_name_is_valid(value))
-		return refuse(p,
-			      "option name=%s: 1 to 64 letters, digits, '.', '_' and '-' are wanted, no '.' in front",
-			      value);
+		return refuse(p, "option name=%s: " OPTIONS_NAME_RULE, value);
 	return set_string(p, &p->options->member, value);
 }
 
@@ -96,10 +114,43 @@ static int set_on_loss(struct parser *p, const char *value)
 	return refuse(p, "option on_loss=%s: none, term or kill is wanted", value);
 }
 
-static int refuse_cluster(struct parser *p, const char *value)
+static int set_listen(struct parser *p, const char *value)
 {
-	(void)value;
-	return refuse(p, "options listen=, join= and key= are not in this version: a cluster has one member");
+	if (net_address_check(value, "listen", p->error, p->error_size) < 0)
+		return -1;
+	return set_string(p, &p->options->listen, value);
+}
+
+/* Calls each for every address of a join list until it returns non-zero. */
+static int each_address(struct parser *p, const char *list, int (*each)(struct parser *p, const char *address))
+{
+	char *copy = strdup(list), *rest = copy, *address;
+	int code = copy ? 0 : refuse(p, "out of memory");
+
+	while (code == 0 && (address = strsep(&rest, "+")))
+		code = each(p, address);
+	free(copy);
+	return code;
+}
+
+static int check_join(struct parser *p, const char *address)
+{
+	return net_address_check(address, "join", p->error, p->error_size) < 0 ? -1 : 0;
+}
+
+static int set_join(struct parser *p, const char *value)
+{
+	if (each_address(p, value, check_join) < 0)
+		return -1;
+	return set_string(p, &p->options->join, value);
+}
+
+static int set_key(struct parser *p, const char *value)
+{
+	if (!*value)
+		return refuse(p, "option key=: the name of a file is wanted, which `coordfs keygen FILE` makes");
+	p->options->has_key = net_key_read(value, p->options->key, p->error, p->error_size) == 0;
+	return p->options->has_key ? 0 : -1;
 }
 
 static const struct {
@@ -112,9 +163,12 @@ static const struct {
 	{"voters", set_voters},
 	{"consistency", set_consistency},
 	{"on_loss", set_on_loss},
-	{"listen", refuse_cluster},
-	{"join", refuse_cluster},
-	{"key", refuse_cluster},
+	{"listen", set_listen},
+	{"join", set_join},
+	{"key", set_key},
+	{"election_timeout", set_election_timeout},
+	{"heartbeat", set_heartbeat},
+	{"replace_after", set_replace_after},
 };
 
 /* ---- the options that are words ---- */
@@ -167,6 +221,8 @@ static int set_word(struct parser *p, const char *word)
 		p->allow_other = true;
 	else if (strcmp(word, "allow_root") == 0)
 		p->allow_root = true;
+	else if (strcmp(word, "insecure") == 0)
+		p->options->insecure = true;
 	else if (strcmp(word, "debug") == 0)
 		p->options->debug = true;
 	else if (is_for_kernel(word))
@@ -247,6 +303,56 @@ static int check_paths(struct parser *p)
 	return 0;
 }
 
+/* ---- what must fit together ---- */
+
+static int check_exposed(struct parser *p, const char *what, const char *address)
+{
+	if (p->options->has_key || p->options->insecure || net_address_is_loopback(address))
+		return 0;
+	return refuse(p,
+		      "%s=%s leaves this host: give key=FILE (`coordfs keygen FILE` makes one for the whole cluster), or "
+		      "insecure, if whoever reaches that address may read and change everything",
+		      what, address);
+}
+
+static int check_join_exposed(struct parser *p, const char *address)
+{
+	return check_exposed(p, "join", address);
+}
+
+static int check_cluster(struct parser *p)
+{
+	const struct options *o = p->options;
+
+	if (o->has_key && o->insecure)
+		return refuse(p, "options key and insecure contradict each other: give one of them");
+	if (o->join && !o->listen)
+		return refuse(p, "option join: a member must be reached by the others: give listen=tcp://HOST:PORT too");
+	if (o->listen && check_exposed(p, "listen", o->listen) < 0)
+		return -1;
+	return o->join ? each_address(p, o->join, check_join_exposed) : 0;
+}
+
+/* What was not given follows the election timeout. */
+static int settle_times(struct parser *p)
+{
+	struct options *o = p->options;
+
+	if (!o->heartbeat_ms)
+		o->heartbeat_ms = o->election_ms / 10;
+	if (!o->replace_s)
+		o->replace_s = o->election_ms > 20000 ? o->election_ms * 3 / 1000 : 60;
+	if (o->heartbeat_ms > o->election_ms / 5)
+		return refuse(p,
+			      "option heartbeat=%u: at most a fifth of election_timeout (%u) is wanted, that a lost one does "
+			      "no harm",
+			      o->heartbeat_ms, o->election_ms);
+	if (o->replace_s < o->election_ms / 500)
+		return refuse(p, "option replace_after=%u: at least twice election_timeout (%u ms) is wanted", o->replace_s,
+			      o->election_ms);
+	return 0;
+}
+
 /* ---- the whole line ---- */
 
 static int add_path(struct parser *p, const char *path)
@@ -309,7 +415,7 @@ int options_parse(struct options *o, int argc, char **argv, char *error, size_t 
 	struct parser p = {.options = o, .error = error, .error_size = error_size};
 	int flag, code = 0;
 
-	*o = (struct options){.timeout_s = 10, .session_ttl_s = 10, .voters = 5};
+	*o = (struct options){.timeout_s = 10, .session_ttl_s = 10, .voters = 5, .election_ms = 1000};
 	opterr = 0;
 	while (code == 0 && (flag = getopt_long(argc, argv, "-:fdhVso:", words, NULL)) != -1)
 		code = parse_flag(&p, flag, optarg);
@@ -317,7 +423,7 @@ int options_parse(struct options *o, int argc, char **argv, char *error, size_t 
 		code = add_path(&p, argv[optind]);
 	if (code < 0 || o->help || o->version)
 		return code;
-	if (check_paths(&p) < 0)
+	if (check_paths(&p) < 0 || check_cluster(&p) < 0 || settle_times(&p) < 0)
 		return -1;
 	return settle_access(&p);
 }
@@ -328,5 +434,8 @@ void options_fini(struct options *o)
 	free(o->mountpoint);
 	free(o->member);
 	free(o->kernel);
+	free(o->listen);
+	free(o->join);
+	explicit_bzero(o->key, sizeof o->key);
 	*o = (struct options){0};
 }

@@ -41,11 +41,13 @@ UNIT_TESTS = \
 	tests/unit/test_plan \
 	tests/unit/test_proposals \
 	tests/unit/test_readindex \
+	tests/unit/test_options \
 	tests/unit/test_replica \
 	tests/unit/test_replica_damage \
 	tests/unit/test_replica_directory \
 	tests/unit/test_replica_full \
 	tests/unit/test_replica_killed \
+	tests/unit/test_replica_recover \
 	tests/unit/test_replica_restore \
 	tests/unit/test_status \
 	tests/unit/test_store \
@@ -70,6 +72,7 @@ tests_unit_test_replica_damage_SOURCES = tests/unit/test_replica_damage.c $(REPL
 tests_unit_test_replica_directory_SOURCES = tests/unit/test_replica_directory.c $(REPLICA_FIXTURE)
 tests_unit_test_replica_full_SOURCES = tests/unit/test_replica_full.c $(REPLICA_FIXTURE)
 tests_unit_test_replica_killed_SOURCES = tests/unit/test_replica_killed.c $(REPLICA_FIXTURE)
+tests_unit_test_replica_recover_SOURCES = tests/unit/test_replica_recover.c $(REPLICA_FIXTURE)
 tests_unit_test_replica_restore_SOURCES = tests/unit/test_replica_restore.c $(REPLICA_FIXTURE)
 LOCK_FIXTURE = tests/unit/lock_fixture.c tests/unit/lock_fixture.h $(MACHINE_FIXTURE)
 

@@ -30,7 +30,7 @@ uint8_t *entry_frame(struct raft_buffer *buffer, size_t packed)
 	return bytes + FRAME_BYTES;
 }
 
-static struct bytes unframe(const struct raft_buffer *buffer)
+struct bytes entry_unframe(const struct raft_buffer *buffer)
 {
 	const uint8_t *bytes = buffer->base;
 	size_t size = 0;
@@ -126,7 +126,7 @@ int apply_entry(struct raft_fsm *fsm, const struct raft_buffer *buffer, void **r
 {
 	struct replica *r = fsm->data;
 	uint64_t index = r->engine.raft.last_applied + 1;
-	struct bytes entry = unframe(buffer);
+	struct bytes entry = entry_unframe(buffer);
 	struct reply reply;
 	int rc;
 

@@ -127,6 +127,7 @@ bool apply_machine_ready(struct replica *r);
 /* Bytes of an entry's buffer for a packed entry of this size; where the packed entry goes. */
 size_t entry_frame_bytes(size_t packed);
 uint8_t *entry_frame(struct raft_buffer *buffer, size_t packed);
+struct bytes entry_unframe(const struct raft_buffer *buffer); /* the packed entry in it; empty: there is none */
 
 /* ---- snapshot.c ---- */
 
