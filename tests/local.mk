@@ -89,7 +89,8 @@ TESTS += $(ENGINE_TESTS)
 
 # ---- history: what clients saw, and whether it can be ---------------------------------------------------------------
 #
-# tests/history/history.h says how a history is written, and check what is wrong with one.
+# tests/history/history.h says how a history is written; load writes one, check says what is wrong with it. Seeds of the
+# checker's test: HISTORY_SEEDS=n for more of them.
 
 HISTORY_CHECKER = \
 	tests/history/checker.c tests/history/checker.h \
@@ -98,9 +99,14 @@ HISTORY_CHECKER = \
 	tests/history/search.c tests/history/search.h \
 	tests/history/tokens.c tests/history/tokens.h
 
-check_PROGRAMS += tests/history/check
+check_PROGRAMS += tests/history/check tests/history/load
 tests_history_check_SOURCES = tests/history/check.c $(HISTORY_CHECKER)
 tests_history_check_LDADD =
+tests_history_load_SOURCES = \
+	tests/history/acts.c tests/history/acts.h \
+	tests/history/client.c tests/history/client.h \
+	tests/history/load.c
+tests_history_load_LDADD =
 
 # ---- model ---------------------------------------------------------------------------------------------------------
 #
@@ -143,7 +149,8 @@ SYSTEM_TESTS = \
 	tests/system/corrupt.sh \
 	tests/system/crash.sh \
 	tests/system/quickstart.sh \
-	tests/system/lab.sh
+	tests/system/lab.sh \
+	tests/system/history.sh
 
 TESTS += $(SYSTEM_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) tests/system/lib.sh tests/system/hears.py
