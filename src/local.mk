@@ -102,13 +102,17 @@ src_libcoordfs_a_SOURCES = \
 	src/replica/cluster.c \
 	src/replica/directory.c src/replica/directory.h \
 	src/replica/engine.c \
+	src/replica/fetch.c \
 	src/replica/internal.h \
 	src/replica/logcheck.c src/replica/logcheck.h \
+	src/replica/joining.c \
+	src/replica/lead.c \
 	src/replica/lease.c src/replica/lease.h \
 	src/replica/offline.c src/replica/offline.h \
 	src/replica/plan.c src/replica/plan.h \
-	src/replica/proposal.c \
-	src/replica/proposals.h \
+	src/replica/message.c src/replica/message.h \
+	src/replica/peers.c \
+	src/replica/proposals.c src/replica/proposals.h \
 	src/replica/readindex.c src/replica/readindex.h \
 	src/replica/recover.c src/replica/recover.h \
 	src/replica/replica.c src/replica/replica.h \

@@ -43,6 +43,7 @@ UNIT_TESTS = \
 	tests/unit/test_readindex \
 	tests/unit/test_options \
 	tests/unit/test_replica \
+	tests/unit/test_replica_cluster \
 	tests/unit/test_replica_damage \
 	tests/unit/test_replica_directory \
 	tests/unit/test_replica_full \
@@ -55,7 +56,6 @@ UNIT_TESTS = \
 	tests/unit/test_text \
 	tests/unit/test_transaction_end
 
-tests_unit_test_proposals_SOURCES = tests/unit/test_proposals.c src/replica/proposals.c
 tests_unit_test_checker_SOURCES = tests/unit/test_checker.c $(HISTORY_CHECKER)
 tests_unit_test_checker_random_SOURCES = tests/unit/test_checker_random.c $(HISTORY_CHECKER)
 tests_unit_test_lock_SOURCES = tests/unit/test_lock.c $(LOCK_FIXTURE)

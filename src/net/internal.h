@@ -154,10 +154,10 @@ void peer_heard(struct net *n, uint64_t member, size_t size);
 void peer_pinged(struct net *n, const Coordfs__Envelope *e);
 void peer_ponged(struct net *n, const Coordfs__Envelope *e);
 /* Duties of the moment. How long until they are due again. */
-unsigned peers_tick(struct net *n, uint64_t now_ms);
+unsigned links_tick(struct net *n, uint64_t now_ms);
 /* All links are made anew when they are next needed. */
-void peers_unlink(struct net *n);
-void peers_free(struct net *n);
+void links_unlink(struct net *n);
+void links_free(struct net *n);
 
 /* ---- receive.c ---- */
 

@@ -143,7 +143,7 @@ static void on_monitor(struct net *n)
 static void on_tick(uv_timer_t *timer)
 {
 	struct net *n = timer->data;
-	uv_timer_start(timer, on_tick, peers_tick(n, uv_now(n->loop)), 0);
+	uv_timer_start(timer, on_tick, links_tick(n, uv_now(n->loop)), 0);
 }
 
 void net_hurry(struct net *n)
@@ -182,7 +182,7 @@ static void on_closed(uv_handle_t *handle)
 static void close_sockets(struct net *n)
 {
 	struct watch *watches[] = {&n->monitor, &n->router, &n->zap};
-	peers_free(n);
+	links_free(n);
 	for (size_t i = 0; i < sizeof watches / sizeof watches[0]; i++)
 		if (watches[i]->socket)
 			zmq_close(watches[i]->socket);
@@ -403,7 +403,7 @@ void net_identify(struct net *n, const uint8_t cluster[16], uint64_t member)
 		return;
 	memcpy(n->cluster, cluster, sizeof n->cluster);
 	n->member = member;
-	peers_unlink(n);
+	links_unlink(n);
 }
 
 const char *net_address(const struct net *n)

@@ -74,14 +74,14 @@ void net_remove_peer(struct net *n, uint64_t member)
 		peer_remove(n, p);
 }
 
-void peers_unlink(struct net *n)
+void links_unlink(struct net *n)
 {
 	struct peer *p, *next;
 	HASH_ITER(hh, n->peers, p, next)
 		peer_unlink(p);
 }
 
-void peers_free(struct net *n)
+void links_free(struct net *n)
 {
 	struct peer *p, *next;
 	HASH_ITER(hh, n->peers, p, next)
@@ -230,7 +230,7 @@ static void peer_tick(struct net *n, struct peer *p, uint64_t now_ms)
 		ping(n, p, now_ms);
 }
 
-unsigned peers_tick(struct net *n, uint64_t now_ms)
+unsigned links_tick(struct net *n, uint64_t now_ms)
 {
 	struct peer *p, *next;
 	bool hurry = false;

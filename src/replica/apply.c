@@ -81,31 +81,54 @@ static struct origin read_origin(struct bytes entry)
 	return origin;
 }
 
-/* Is it the SessionOpen of this start of this daemon? */
-static bool is_our_opening(const struct replica *r, struct bytes bytes)
+/* The SessionOpen that this member waits for. */
+static bool is_our_opening(const struct replica *r, const Coordfs__Command *c)
+{
+	const Coordfs__SessionOpen *open = c->session_open;
+
+	return r->opening_key && c->of_case == COORDFS__COMMAND__OF_SESSION_OPEN &&
+	       open->incarnation.len == sizeof r->incarnation &&
+	       memcmp(open->incarnation.data, r->incarnation, sizeof r->incarnation) == 0;
+}
+
+static bool is_our_reset(const struct replica *r, const Coordfs__Command *c)
+{
+	return r->must_reset && c->of_case == COORDFS__COMMAND__OF_CLUSTER_RESET &&
+	       c->cluster_reset->keep == r->directory.id && machine_applied(r->machine) > r->directory.reset_after;
+}
+
+static void reset_done(struct replica *r)
+{
+	if (directory_reset_done(&r->directory))
+		replica_fail(r, "%s/member cannot be written", r->directory.path);
+	else
+		r->must_reset = false;
+}
+
+/* An entry of no session: of the cluster's own. */
+static void look_at(struct replica *r, struct bytes bytes, const struct reply *reply)
 {
 	Coordfs__Entry *entry = coordfs__entry__unpack(NULL, bytes.size, bytes.data);
-	const Coordfs__SessionOpen *open = NULL;
-	bool ours;
 
-	if (entry && entry->command && entry->command->of_case == COORDFS__COMMAND__OF_SESSION_OPEN)
-		open = entry->command->session_open;
-	ours = open && open->incarnation.len == sizeof r->incarnation &&
-	       memcmp(open->incarnation.data, r->incarnation, sizeof r->incarnation) == 0;
-	if (entry)
-		coordfs__entry__free_unpacked(entry, NULL);
-	return ours;
+	if (!entry)
+		return;
+	r->members_dirty = true;
+	if (entry->command && is_our_opening(r, entry->command))
+		proposals_applied_other(r->proposals, r->opening_key, reply);
+	else if (entry->command && is_our_reset(r, entry->command))
+		reset_done(r);
+	coordfs__entry__free_unpacked(entry, NULL);
 }
 
 static void answer(struct replica *r, struct bytes entry, const struct reply *reply)
 {
 	struct origin origin = read_origin(entry);
 
-	if (origin.session == 0 && origin.sequence == 0) {
-		if (r->state == REPLICA_OPENING && is_our_opening(r, entry))
-			proposal_applied(r, 0, 0, reply);
-	} else if (origin.session == r->session && origin.sequence) {
-		proposal_applied(r, origin.session, origin.sequence, reply);
+	if (origin.session == 0) {
+		look_at(r, entry, reply);
+	} else if (origin.session == r->session || origin.session == r->former_session) {
+		r->metrics.commits++;
+		proposals_applied(r->proposals, origin.session, origin.sequence, reply);
 	}
 }
 

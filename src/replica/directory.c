@@ -30,7 +30,6 @@
 
 #include "base/error.h"
 
-#define FOUNDER_ID 1
 #define MARKER_BYTES (MEMBER_NAME_BYTES + 512)
 
 struct failure {
@@ -218,6 +217,34 @@ static uint64_t number_value(const char *text, const char *key)
 	return line_value(text, key, value, sizeof value) ? strtoull(value, NULL, 10) : 0;
 }
 
+static bool hex_parse(const char *text, uint8_t out[16])
+{
+	if (strlen(text) != 32)
+		return false;
+	for (unsigned i = 0; i < 16; i++) {
+		unsigned byte;
+
+		if (sscanf(text + 2 * i, "%2x", &byte) != 1)
+			return false;
+		out[i] = (uint8_t)byte;
+	}
+	return true;
+}
+
+/* Directories of one member that were made before there were tokens have none: the cluster's number is as good. */
+static bool token_parse(struct directory *d, const char *text)
+{
+	char token[64];
+
+	return line_value(text, "token", token, sizeof token) && hex_parse(token, d->token);
+}
+
+void directory_cluster(const struct directory *d, uint8_t cluster[16])
+{
+	if (!hex_parse(d->cluster, cluster))
+		memset(cluster, 0, 16);
+}
+
 static int marker_parse(struct directory *d, const char *text, const char *member, struct failure *f)
 {
 	uint64_t format = number_value(text, "format");
@@ -230,6 +257,8 @@ static int marker_parse(struct directory *d, const char *text, const char *membe
 	if (!format || !d->id || !line_value(text, "member", d->member, sizeof d->member) || !d->member[0] ||
 	    !line_value(text, "cluster", d->cluster, sizeof d->cluster) || strlen(d->cluster) != 32)
 		return fail(f, ERR_CORRUPT, "%s/member is damaged: restore the directory from a backup", d->path);
+	if (!token_parse(d, text))
+		directory_cluster(d, d->token);
 	d->reset_after = number_value(text, "reset_after");
 	if (!line_value(text, "reset", d->reset_reason, sizeof d->reset_reason))
 		d->reset_reason[0] = '\0';
@@ -239,11 +268,20 @@ static int marker_parse(struct directory *d, const char *text, const char *membe
 	return 0;
 }
 
+static char *hex_text(const uint8_t bytes[16], char out[static 33])
+{
+	for (unsigned i = 0; i < 16; i++)
+		snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+	return out;
+}
+
 static void marker_render(const struct directory *d, char text[MARKER_BYTES])
 {
+	char token[2 * DIRECTORY_TOKEN_BYTES + 1];
 	int size = snprintf(text, MARKER_BYTES,
-			    "# Data of a coordfs member. Do not edit.\nformat=%u\nmember=%s\ncluster=%s\nid=%" PRIu64 "\n",
-			    DIRECTORY_FORMAT, d->member, d->cluster, d->id);
+			    "# Data of a coordfs member. Do not edit.\nformat=%u\nmember=%s\ncluster=%s\nid=%" PRIu64
+			    "\ntoken=%s\n",
+			    DIRECTORY_FORMAT, d->member, d->cluster, d->id, hex_text(d->token, token));
 
 	if (d->reset_reason[0])
 		snprintf(text + size, (size_t)(MARKER_BYTES - size), "reset=%s\nreset_after=%" PRIu64 "\n",
@@ -256,14 +294,7 @@ static int marker_replace(const struct directory *d)
 	char text[MARKER_BYTES];
 
 	marker_render(d, text);
-	if (write_small(d->fd, "member.tmp", text) || renameat(d->fd, "member.tmp", d->fd, "member") || fsync(d->fd)) {
-		int saved = errno;
-
-		unlinkat(d->fd, "member.tmp", 0);
-		errno = saved;
-		return -1;
-	}
-	return 0;
+	return directory_replace_text(d, "member", text) ? -1 : 0;
 }
 
 static int name_cluster(char cluster[static 33])
@@ -272,9 +303,18 @@ static int name_cluster(char cluster[static 33])
 
 	if (getrandom(random, sizeof random, 0) != sizeof random)
 		return -1;
-	for (unsigned i = 0; i < sizeof random; i++)
-		snprintf(cluster + 2 * i, 3, "%02x", random[i]);
+	hex_text(random, cluster);
 	return 0;
+}
+
+/* A start that was interrupted may have asked a cluster to let it in, with the token that `member.new` holds. */
+static int name_token(struct directory *d)
+{
+	char text[MARKER_BYTES];
+
+	if (read_small(d->fd, "member.new", text, sizeof text) >= 0 && token_parse(d, text))
+		return 0;
+	return getrandom(d->token, sizeof d->token, 0) == sizeof d->token ? 0 : -1;
 }
 
 /* A new cluster with this member in it, in a file that directory_settle is to rename. */
@@ -289,7 +329,7 @@ static int marker_make(struct directory *d, const char *member, uint64_t id, con
 	d->member[sizeof d->member - 1] = '\0';
 	if (!d->member[0] || strpbrk(d->member, "\n/") || (member && strlen(member) >= sizeof d->member))
 		return fail(f, ERR_INVALID, "'%s' is no name for a member", d->member);
-	if (name_cluster(d->cluster))
+	if (name_cluster(d->cluster) || name_token(d))
 		return fail_errno(f, d->path, "no random number");
 	d->id = id;
 	marker_render(d, text);
@@ -386,7 +426,7 @@ static int identify(struct directory *d, const char *member, struct failure *f)
 		return fail_errno(f, d->path, "cannot read `member`");
 	d->fresh = true;
 	rc = check_unused(d, f);
-	return rc ? rc : marker_make(d, member, FOUNDER_ID, "member.new", f);
+	return rc ? rc : marker_make(d, member, DIRECTORY_FOUNDER_ID, "member.new", f);
 }
 
 int directory_open(struct directory *d, const char *path, const char *member, char *error, size_t error_size)
@@ -558,6 +598,39 @@ int directory_reset_done(struct directory *d)
 	return 0;
 }
 
+int directory_join(struct directory *d, const uint8_t cluster[16], uint64_t id, char *error, size_t error_size)
+{
+	struct failure f = {error, error_size};
+	char text[MARKER_BYTES];
+
+	hex_text(cluster, d->cluster);
+	d->id = id;
+	marker_render(d, text);
+	if (write_small(d->fd, "member.new", text))
+		return fail_errno(&f, d->path, "cannot write");
+	return directory_settle(d, error, error_size);
+}
+
+int directory_read_text(const struct directory *d, const char *name, char *out, size_t size)
+{
+	return read_small(d->fd, name, out, size) >= 0 ? 0 : errno == ENOENT ? ERR_NOT_FOUND : ERR_CORRUPT;
+}
+
+int directory_replace_text(const struct directory *d, const char *name, const char *text)
+{
+	char temporary[64];
+
+	snprintf(temporary, sizeof temporary, "%s.tmp", name);
+	if (write_small(d->fd, temporary, text) || renameat(d->fd, temporary, d->fd, name) || fsync(d->fd)) {
+		int saved = errno;
+
+		unlinkat(d->fd, temporary, 0);
+		errno = saved;
+		return errno == ENOSPC ? ERR_NO_SPACE : ERR_CORRUPT;
+	}
+	return 0;
+}
+
 void directory_close(struct directory *d)
 {
 	if (d->lock_fd >= 0) {
@@ -662,7 +735,7 @@ void directory_sweep(const struct directory *d, uint64_t keep)
 		image_name(index, name);
 		if (strncmp(entry->d_name, name, strlen(name)))
 			continue;
-		if (!strcmp(entry->d_name, name) && (index == keep || has_snapshot(d, index)))
+		if (index == keep || (!strcmp(entry->d_name, name) && has_snapshot(d, index)))
 			continue;
 		unlinkat(d->fd, entry->d_name, 0);
 	}

@@ -6,6 +6,7 @@
  *   lock            flock(2)ed by the daemon that uses it; its pid in text
  *   acknowledged    struct mark: how far we told people that their changes are safe
  *   image-N.coordfs the state after entry N (store/image.h)
+ *   peers           where the members listen, as last known: text
  *   raft/           libraft's log, term and snapshots; a snapshot names an image */
 #ifndef COORDFS_REPLICA_DIRECTORY_H
 #define COORDFS_REPLICA_DIRECTORY_H
@@ -17,6 +18,8 @@
 #define DIRECTORY_FORMAT 1u
 #define MEMBER_NAME_BYTES 256
 #define RESET_REASON_BYTES 32
+#define DIRECTORY_TOKEN_BYTES 16
+#define DIRECTORY_FOUNDER_ID 1u /* the member that made the cluster */
 
 struct directory {
 	char *path; /* absolute */
@@ -28,6 +31,7 @@ struct directory {
 	bool made;  /* it was not there before */
 	char member[MEMBER_NAME_BYTES];
 	char cluster[33]; /* 32 hexadecimal digits */
+	uint8_t token[DIRECTORY_TOKEN_BYTES]; /* random: tells this directory from another one of a member of that name */
 	uint64_t id;	  /* libraft's server id of this member */
 	/* Not "": the state is that of a cluster which is gone (recover, restore). Before it serves, the leader is to
 	 * propose ClusterReset{keep: id, reason}; when such an entry above reset_after is applied: directory_reset_done. */
@@ -43,6 +47,17 @@ int directory_open(struct directory *d, const char *path, const char *member, ch
 
 /* What a new cluster needs is durable in raft/: from now on the directory counts as used. */
 int directory_settle(struct directory *d, char *error, size_t error_size);
+
+/* Instead of a new cluster: this fresh directory is member `id`'s of that cluster. Durable; it counts as used. */
+int directory_join(struct directory *d, const uint8_t cluster[16], uint64_t id, char *error, size_t error_size);
+
+/* The cluster's 16 bytes. */
+void directory_cluster(const struct directory *d, uint8_t cluster[16]);
+
+/* A small text file in it. ERR_NOT_FOUND, ERR_CORRUPT. */
+int directory_read_text(const struct directory *d, const char *name, char *out, size_t size);
+/* In one step, durable. ERR_NO_SPACE, ERR_CORRUPT; then the old one is unchanged. */
+int directory_replace_text(const struct directory *d, const char *name, const char *text);
 
 /* For a restore: the same as directory_open of an empty or missing directory, for a new cluster whose first member is
  * `id`. Until directory_settle_restored the directory is refused by directory_open, and may be made again by this.
@@ -87,7 +102,7 @@ int mark_write(const struct directory *d, const struct mark *mark);
 #define IMAGE_NAME_BYTES 48
 void image_name(uint64_t index, char name[IMAGE_NAME_BYTES]);
 
-/* Remove images that no snapshot of libraft's names, and unfinished ones; keep: this one in any case. */
+/* Remove images that no snapshot of libraft's names, and unfinished ones; keep: this one in any case, unfinished too. */
 void directory_sweep(const struct directory *d, uint64_t keep);
 
 /* Free bytes of its file system for this user; 0 when that cannot be learned. */

@@ -1,4 +1,4 @@
-/* libraft with raft_uv's log, one voter, no peers yet.
+/* libraft with raft_uv's log; its messages travel by net/ (peers.c), since raft_io's seam lets us replace `send`.
  *
  * What had to be known of libraft 0.22.1 (read in its source):
  * - raft_apply answers RAFT_NOSPACE at once when less than 4 MiB are left in segments that are allocated already. So
@@ -14,6 +14,16 @@
  * - raft_apply frees the entry's bytes once raft_uv was asked to append, even if that fails, which leaves raft and its
  *   log of different opinion: start again.
  *
+ * - `send` must neither fail (double free) nor call back at once (use after free): the callbacks are kept and made
+ *   from the loop.
+ * - What is received and cannot be handled is an assert. So messages are looked at first (message.c), none is
+ *   delivered to an engine that is broken, and none that only a second leader of our term could send.
+ * - An InstallSnapshot that comes while an image is being taken is lost in a crash (it forgets the pending one before
+ *   it looks at it): fetch.c holds it back.
+ * - A follower learns what is committed from the next AppendEntries only. So that it does not wait for a heartbeat,
+ *   the leader sends one of its own making, with no entries, to each follower that is known to have what is
+ *   committed; it says that no result is wanted (`quiet`).
+ *
  * Starting again leaves the machine alone: the log has all it has applied, so only what follows is applied. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,22 +32,31 @@
 
 #include "replica/internal.h"
 #include "replica/logcheck.h"
+#include "replica/message.h"
 
-#define HEARTBEAT_MS 500 /* also how long an idle member waits before an image that is due */
-#define ELECTION_MS 5000
+/* Of a member that listens to nobody; also how long an idle member waits before an image that is due. */
+#define LONE_HEARTBEAT_MS 500
+#define LONE_ELECTION_MS 5000
+#define HEARTBEAT_MS 100
+#define ELECTION_MS 1000
+#define SNAPSHOT_MS 5000 /* libraft offers a snapshot again */
+#define CATCH_UP_ROUND_MS 10000
 #define DISK_RETRY_MS 250u
 #define NEVER_MS (7u * 24 * 3600 * 1000)
 #define RESTART_MS 250
 #define SHORT_MS 2000 /* there is room, and libraft has not noticed for so long */
 #define CAPACITY_KIB 4096u /* libraft's own threshold */
 #define ROOM_BYTES (24u << 20) /* three segments */
+/* Bytes submitted to libraft and not applied yet. raft_uv promises room on disk for 4 MiB (its capacity threshold):
+ * within it no append ever waits for a segment that a full disk cannot give. */
+#define INFLIGHT_BYTES_MAX (3u << 20)
 
 static struct replica *replica_of(struct raft_io *io)
 {
 	return (struct replica *)((char *)io - offsetof(struct replica, engine.io));
 }
 
-/* ---- no peers: a transport that does nothing ---- */
+/* ---- raft_uv's own transport: one that does nothing ---- */
 
 static int transport_init(struct raft_uv_transport *t, raft_id id, const char *address)
 {
@@ -72,6 +91,16 @@ static void transport_close(struct raft_uv_transport *t, raft_uv_transport_close
 
 /* ---- around raft_uv ---- */
 
+static void count_us(uint64_t histogram[REPLICA_HISTOGRAM], uint64_t *sum, uint64_t us)
+{
+	unsigned i = 0;
+
+	while (i < REPLICA_HISTOGRAM - 1 && us > 1ull << i)
+		i++;
+	histogram[i]++;
+	*sum += us;
+}
+
 static int append(struct raft_io *io, struct raft_io_append *req, const struct raft_entry entries[], unsigned n,
 		  raft_io_append_cb cb)
 {
@@ -81,10 +110,95 @@ static int append(struct raft_io *io, struct raft_io_append *req, const struct r
 	return e->append(io, req, entries, n, cb);
 }
 
+/* ---- sending ---- */
+
+struct sent {
+	struct raft_io_send *request;
+	int status;
+};
+
+struct destination {
+	struct replica *replica;
+	uint64_t member;
+};
+
+static bool send_envelope(void *ctx, Coordfs__Envelope *envelope)
+{
+	const struct destination *to = ctx;
+
+	return peers_send(to->replica, to->member, envelope);
+}
+
+static bool send_message(struct replica *r, const struct raft_message *message, bool quiet)
+{
+	struct destination to = {r, message->server_id};
+
+	return to.member && message_pack(message, quiet, send_envelope, &to);
+}
+
+static bool grow_sent(struct engine *e)
+{
+	size_t capacity = e->sent_capacity ? 2 * e->sent_capacity : 256;
+	struct sent *sent = realloc(e->sent, capacity * sizeof *sent);
+
+	if (!sent)
+		return false;
+	e->sent = sent;
+	e->sent_capacity = capacity;
+	return true;
+}
+
+static int send_raft(struct raft_io *io, struct raft_io_send *req, const struct raft_message *message,
+		     raft_io_send_cb cb)
+{
+	struct replica *r = replica_of(io);
+	struct engine *e = &r->engine;
+	bool unwanted = e->quiet && message->type == RAFT_APPEND_ENTRIES_RESULT &&
+			message->append_entries_result.rejected == 0;
+	bool sent = unwanted || send_message(r, message, false);
+
+	req->cb = cb;
+	if (e->sent_count == e->sent_capacity && !grow_sent(e))
+		return 0; /* no memory even for this: libraft never hears of it, and keeps what it sent */
+	e->sent[e->sent_count++] = (struct sent){req, sent ? 0 : RAFT_NOCONNECTION};
+	replica_kick(r);
+	return 0;
+}
+
+/* What libraft does when it hears of them may send more. */
+static void tell_sent(struct engine *e)
+{
+	for (size_t i = 0; i < e->sent_count; i++) {
+		struct sent sent = e->sent[i];
+
+		sent.request->cb(sent.request, sent.status);
+	}
+	e->sent_count = 0;
+}
+
+static void tick(struct raft_io *io)
+{
+	struct replica *r = replica_of(io);
+
+	if (!r->engine.broken)
+		r->engine.tick(io);
+	replica_kick(r);
+}
+
+static int start_io(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick_cb, raft_io_recv_cb recv)
+{
+	struct engine *e = &replica_of(io)->engine;
+
+	e->tick = tick_cb;
+	e->recv = recv;
+	return e->start(io, msecs, tick, recv);
+}
+
 static void close_io(struct raft_io *io, raft_io_close_cb cb)
 {
 	struct replica *r = replica_of(io);
 
+	tell_sent(&r->engine);
 	snapshot_cancel(r);
 	r->engine.close(io, cb);
 }
@@ -109,6 +223,9 @@ static void wrap_io(struct engine *e)
 	e->append = e->io.append;
 	e->snapshot_put = e->io.snapshot_put;
 	e->close = e->io.close;
+	e->start = e->io.start;
+	e->io.start = start_io;
+	e->io.send = send_raft;
 	e->io.append = append;
 	e->io.snapshot_put = snapshot_put;
 	e->io.close = close_io;
@@ -157,15 +274,33 @@ static int init_io(struct replica *r, char *error, size_t size)
 	return 0;
 }
 
+const char *engine_address(uint64_t member, char out[ENGINE_ADDRESS_BYTES])
+{
+	snprintf(out, ENGINE_ADDRESS_BYTES, "%" PRIu64, member);
+	return out;
+}
+
+static void set_timeouts(struct replica *r)
+{
+	const struct replica_config *c = &r->config;
+	struct raft *raft = &r->engine.raft;
+
+	raft_set_heartbeat_timeout(raft, !r->net ? LONE_HEARTBEAT_MS : c->heartbeat_ms ? c->heartbeat_ms : HEARTBEAT_MS);
+	raft_set_election_timeout(raft, !r->net ? LONE_ELECTION_MS : c->election_ms ? c->election_ms : ELECTION_MS);
+	raft_set_install_snapshot_timeout(raft, SNAPSHOT_MS);
+	raft_set_max_catch_up_round_duration(raft, CATCH_UP_ROUND_MS);
+}
+
 static int init_raft(struct replica *r, char *error, size_t size)
 {
 	struct engine *e = &r->engine;
+	char address[ENGINE_ADDRESS_BYTES];
 	int rv;
 
 	memset(&e->raft, 0, sizeof e->raft);
 	e->fsm = (struct raft_fsm){.version = 1, .data = r, .apply = apply_entry, .snapshot = snapshot_begin,
 				   .restore = apply_snapshot};
-	rv = raft_init(&e->raft, &e->io, &e->fsm, r->directory.id, r->directory.member);
+	rv = raft_init(&e->raft, &e->io, &e->fsm, r->directory.id, engine_address(r->directory.id, address));
 	if (rv) {
 		int rc = fail_raft(r, rv, e->raft.errmsg, error, size);
 
@@ -174,8 +309,7 @@ static int init_raft(struct replica *r, char *error, size_t size)
 	}
 	e->raft.tracer = NULL;
 	raft_set_pre_vote(&e->raft, true);
-	raft_set_heartbeat_timeout(&e->raft, HEARTBEAT_MS);
-	raft_set_election_timeout(&e->raft, ELECTION_MS);
+	set_timeouts(r);
 	raft_set_max_inflight_entries(&e->raft, 4096);
 	raft_set_snapshot_threshold(&e->raft, UINT32_MAX); /* we say when */
 	return 0;
@@ -185,10 +319,11 @@ static int bootstrap(struct replica *r, char *error, size_t size)
 {
 	struct engine *e = &r->engine;
 	struct raft_configuration configuration;
+	char address[ENGINE_ADDRESS_BYTES];
 	int rv;
 
 	raft_configuration_init(&configuration);
-	rv = raft_configuration_add(&configuration, r->directory.id, r->directory.member, RAFT_VOTER);
+	rv = raft_configuration_add(&configuration, r->directory.id, engine_address(r->directory.id, address), RAFT_VOTER);
 	if (!rv)
 		rv = raft_bootstrap(&e->raft, &configuration);
 	raft_configuration_close(&configuration);
@@ -207,8 +342,9 @@ static int start_raft(struct replica *r, char *error, size_t size)
 		return fail(error, size, ERR_CORRUPT, "%s", r->failure);
 	if (rv)
 		return fail_raft(r, rv, e->raft.errmsg, error, size);
-	if (raft_state(&e->raft) != RAFT_LEADER || raft_last_applied(&e->raft) != raft_last_index(&e->raft))
-		return fail(error, size, ERR_NOT_SUPPORTED, "%s is of a cluster of several members",
+	if (!r->net && (raft_state(&e->raft) != RAFT_LEADER || raft_last_applied(&e->raft) != raft_last_index(&e->raft)))
+		return fail(error, size, ERR_NOT_SUPPORTED,
+			    "%s is of a cluster of several members: say with listen= where this one listens",
 			    r->directory.path);
 	if (e->io.capacity < CAPACITY_KIB)
 		return fail_raft(r, RAFT_NOSPACE, "", error, size);
@@ -234,6 +370,9 @@ static int check(struct replica *r, char *error, size_t size)
 	if (r->machine && machine_applied(r->machine) > mark.index)
 		mark.index = machine_applied(r->machine);
 	r->chores.mark = r->chores.written = mark;
+	/* It joined, and nothing came from the leader yet: no log is a good log. */
+	if (mark.index == 0 && mark.term == 0 && r->directory.id != DIRECTORY_FOUNDER_ID)
+		return 0;
 	rc = log_check(&r->directory, &mark, &state, error, size);
 	if (!rc && state.cut_bytes)
 		log_line(r->log, LOG_LEVEL_INFO, "%s: dropping %" PRIu64 " bytes of a write that a crash cut off",
@@ -321,6 +460,7 @@ void engine_run(struct replica *r)
 {
 	struct engine *e = &r->engine;
 
+	tell_sent(e);
 	if (e->released) {
 		void (*closed)(struct replica *) = e->closed;
 
@@ -342,8 +482,6 @@ static void restart(struct replica *r, uint64_t now_ms)
 	if (rc == 0) {
 		log_line(r->log, LOG_LEVEL_INFO, "%s: the log is open again", r->directory.path);
 		replica_trouble(r, NULL);
-		/* All of the log is applied: what is still unknown is not in it. */
-		proposals_fail(r, PROPOSAL_UNKNOWN, ERR_NO_SPACE);
 		replica_kick(r);
 	} else if (rc == ERR_CORRUPT && replica_free_bytes(r) >= ROOM_BYTES) {
 		replica_fail(r, "%s", e->why);
@@ -376,6 +514,8 @@ void engine_tick(struct replica *r, uint64_t now_ms)
 
 	if (e->finalize_failed)
 		engine_break(r, "a segment could not be closed");
+	if (e->up && !e->short_since_ms && e->io.capacity < CAPACITY_KIB)
+		e->short_since_ms = now_ms;
 	if (e->up && e->short_since_ms)
 		watch_capacity(r, now_ms);
 	if (engine_is_idle(r) && now_ms >= e->retry_at_ms)
@@ -393,8 +533,8 @@ static int refused(struct replica *r, int rv)
 {
 	struct engine *e = &r->engine;
 
-	if (rv == RAFT_NOTLEADER)
-		return ERR_NO_QUORUM;
+	if (rv == RAFT_NOTLEADER) /* or it hands over leadership */
+		return raft_state(&e->raft) == RAFT_LEADER ? ERR_BUSY : ERR_NO_QUORUM;
 	if (!e->short_since_ms) {
 		e->short_since_ms = replica_now_ms(r);
 		watch_capacity(r, e->short_since_ms);
@@ -404,20 +544,234 @@ static int refused(struct replica *r, int rv)
 	return ERR_NO_SPACE;
 }
 
-int engine_submit(struct replica *r, struct proposal *p, raft_apply_cb released)
+struct submission {
+	struct raft_apply request;
+	struct replica *replica;
+	size_t size;
+	uint64_t began_ns;
+};
+
+/* libraft lets go: the entry was applied, or libraft leads no more, or stops. */
+static void released(struct raft_apply *request, int status, void *result)
+{
+	struct submission *s = request->data;
+	struct replica *r = s->replica;
+
+	(void)result;
+	r->engine.inflight_bytes -= s->size;
+	r->engine.inflight_count--;
+	if (status == 0)
+		count_us(r->metrics.commit_us, &r->metrics.commit_us_sum, (uv_hrtime() - s->began_ns) / 1000);
+	replica_kick(r);
+	free(s);
+}
+
+static struct submission *submission_new(struct replica *r, struct bytes entry, struct raft_buffer *buffer)
+{
+	struct submission *s = calloc(1, sizeof *s);
+
+	buffer->len = entry_frame_bytes(entry.size);
+	buffer->base = raft_malloc(buffer->len);
+	if (!s || !buffer->base) {
+		free(s);
+		raft_free(buffer->base);
+		return NULL;
+	}
+	memcpy(entry_frame(buffer, entry.size), entry.data, entry.size);
+	s->request.data = s;
+	s->replica = r;
+	s->size = buffer->len;
+	s->began_ns = uv_hrtime();
+	return s;
+}
+
+/* raft_apply failed half-way: whether the entry is in the log, the log will tell. */
+static int submitted_badly(struct replica *r, int rv)
+{
+	engine_break(r, raft_strerror(rv));
+	return OK;
+}
+
+int engine_submit(struct replica *r, struct bytes entry)
 {
 	struct engine *e = &r->engine;
+	struct raft_buffer buffer;
+	struct submission *s;
 	int rv;
 
 	if (!e->up || e->broken)
 		return replica_free_bytes(r) < ROOM_BYTES ? ERR_NO_SPACE : ERR_BUSY;
+	if (r->applying || (e->inflight_bytes && e->inflight_bytes + entry.size > INFLIGHT_BYTES_MAX))
+		return ERR_BUSY;
+	s = submission_new(r, entry, &buffer);
+	if (!s)
+		return ERR_BUSY;
 	e->reached = false;
-	rv = raft_apply(&e->raft, &p->request, &p->buffer, 1, released);
-	if ((rv == RAFT_NOSPACE || rv == RAFT_NOTLEADER) && !e->reached)
-		return refused(r, rv);
-	p->buffer = (struct raft_buffer){0};
-	p->held = rv == 0;
-	if (rv)
-		engine_break(r, raft_strerror(rv));
-	return 0;
+	rv = raft_apply(&e->raft, &s->request, &buffer, 1, released);
+	if (rv == 0) {
+		e->inflight_bytes += s->size;
+		e->inflight_count++;
+		return OK;
+	}
+	free(s);
+	if (rv != RAFT_NOSPACE && rv != RAFT_NOTLEADER)
+		return submitted_badly(r, rv);
+	if (e->reached)
+		return submitted_badly(r, rv);
+	raft_free(buffer.base);
+	return refused(r, rv);
+}
+
+/* ---- receive ---- */
+
+/* Only one leader can be of a term: another one's entries of our own term would meet an assert. */
+static bool is_sane(const struct engine *e, const struct raft_message *m)
+{
+	uint64_t term = m->type == RAFT_APPEND_ENTRIES	  ? m->append_entries.term
+			: m->type == RAFT_INSTALL_SNAPSHOT ? m->install_snapshot.term
+							   : 0;
+
+	return m->server_id != e->raft.id && !(raft_state((struct raft *)(uintptr_t)&e->raft) == RAFT_LEADER && term &&
+					       term == raft_current_term(&e->raft));
+}
+
+void engine_deliver(struct replica *r, struct raft_message *message)
+{
+	struct engine *e = &r->engine;
+
+	if (!e->up || e->broken || !e->recv || !is_sane(e, message)) {
+		message_drop(message);
+		return;
+	}
+	e->recv(&e->io, message);
+	replica_kick(r);
+}
+
+static void receive(struct replica *r, const Coordfs__RaftMessage *in, uint64_t from)
+{
+	char address[ENGINE_ADDRESS_BYTES];
+	struct raft_message message;
+
+	if (message_unpack_raft(in, from, engine_address(from, address), &message))
+		return;
+	if (message.type == RAFT_INSTALL_SNAPSHOT)
+		fetch_snapshot(r, &message);
+	else
+		engine_deliver(r, &message);
+}
+
+/* Entries up to the next change of the configuration, if that is not the first. */
+static size_t entries_before_change(const Coordfs__AppendEntries *a)
+{
+	size_t n = a->n_entries ? 1 : 0;
+
+	while (n < a->n_entries && a->entries[n]->type != RAFT_CHANGE)
+		n++;
+	return n;
+}
+
+/* libraft takes a change of the configuration for the first entry of the message that it comes in, wherever it stands
+ * there (replicationAppend passes the wrong index): it would then never count as committed. So each one begins a
+ * message of its own. */
+static void receive_entries(struct replica *r, const Coordfs__AppendEntries *all, uint64_t from)
+{
+	Coordfs__RaftMessage message = COORDFS__RAFT_MESSAGE__INIT;
+	Coordfs__AppendEntries part = *all;
+	size_t left = all->n_entries;
+
+	message.of_case = COORDFS__RAFT_MESSAGE__OF_APPEND_ENTRIES;
+	message.append_entries = &part;
+	r->engine.quiet = all->quiet;
+	do {
+		part.n_entries = left;
+		part.n_entries = entries_before_change(&part);
+		receive(r, &message, from);
+		left -= part.n_entries;
+		part.prev_log_index += part.n_entries;
+		if (left)
+			part.prev_log_term = part.entries[part.n_entries - 1]->term;
+		part.entries += part.n_entries;
+	} while (left);
+	r->engine.quiet = false;
+}
+
+void engine_receive(struct replica *r, const Coordfs__RaftMessage *in, uint64_t from)
+{
+	if (in->of_case == COORDFS__RAFT_MESSAGE__OF_APPEND_ENTRIES)
+		receive_entries(r, in->append_entries, from);
+	else
+		receive(r, in, from);
+}
+
+/* ---- where it stands ---- */
+
+static bool votes_alone(const struct raft *raft)
+{
+	const struct raft_configuration *c = &raft->configuration;
+
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->servers[i].role == RAFT_VOTER && c->servers[i].id != raft->id)
+			return false;
+	return true;
+}
+
+void engine_standing(const struct replica *r, struct standing *out)
+{
+	struct raft *raft = (struct raft *)(uintptr_t)&r->engine.raft;
+	const char *address;
+	raft_id leader = 0;
+
+	*out = (struct standing){0};
+	if (!r->engine.up || r->engine.broken)
+		return;
+	raft_leader(raft, &leader, &address);
+	out->term = raft_current_term(raft);
+	out->leads = raft_state(raft) == RAFT_LEADER;
+	out->leader = leader;
+	out->alone = out->leads && votes_alone(raft);
+}
+
+int engine_role(const struct replica *r, uint64_t member)
+{
+	const struct raft_configuration *c = &r->engine.raft.configuration;
+
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->servers[i].id == member)
+			return c->servers[i].role;
+	return -1;
+}
+
+/* ---- what is committed, at once ---- */
+
+static void tell_commit(struct replica *r, struct peer *peer, uint64_t commit)
+{
+	struct raft *raft = &r->engine.raft;
+	struct raft_message m = {.type = RAFT_APPEND_ENTRIES, .server_id = peer->id};
+	raft_index match;
+
+	if (peer->told_commit >= commit || raft_match_index(raft, peer->id, &match) || match < commit)
+		return;
+	m.append_entries = (struct raft_append_entries){.version = 0, .term = raft_current_term(raft),
+							.prev_log_index = commit,
+							.prev_log_term = raft_current_term(raft),
+							.leader_commit = commit};
+	if (send_message(r, &m, true))
+		peer->told_commit = commit;
+}
+
+/* An entry that a leader has committed beyond the one it began with is of its own term. */
+void engine_tell_commit(struct replica *r)
+{
+	const struct raft *raft = &r->engine.raft;
+	uint64_t commit = raft_commit_index(raft);
+
+	for (unsigned i = 0; i < raft->configuration.n; i++) {
+		struct peer *peer;
+
+		if (raft->configuration.servers[i].id == raft->id || raft->configuration.servers[i].role == RAFT_SPARE)
+			continue;
+		peer = peers_find(r, raft->configuration.servers[i].id);
+		if (peer)
+			tell_commit(r, peer, commit);
+	}
 }

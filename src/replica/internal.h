@@ -1,12 +1,17 @@
 /* Room: replica, its own files only: one replica in full, and the parts' entry points.
  *
- *   replica.c    open, close, status, the reading barrier
- *   proposal.c   from a command to its answer
- *   engine.c     libraft and raft_uv: start, submit, stop, start again after a failure
+ *   replica.c    open, close, sessions, status
+ *   engine.c     libraft and raft_uv: start, submit, receive, stop, start again after a failure
+ *   message.c    libraft's messages on the wire
  *   apply.c      what libraft has committed goes into the machine
- *   snapshot.c   images, written by a child process
- *   cluster.c    who its members are; backup.c, child.c: images for people
- *   directory.c  the data directory; logcheck.c its log, before libraft sees it */
+ *   lead.c       who leads, and what follows from it: streams, reads, renewals
+ *   peers.c      envelopes in and out, news of the members, addresses
+ *   cluster.c    members as people see them; changes of the cluster, made by the leader
+ *   joining.c    a new member asks to be let in
+ *   snapshot.c   images, written by a child process; fetch.c images from the leader
+ *   backup.c     images for people; child.c the process that writes them
+ *   directory.c  the data directory; logcheck.c its log, before libraft sees it
+ * and the pure parts: proposals.h, readindex.h, lease.h, plan.h, join.h. */
 #ifndef COORDFS_REPLICA_INTERNAL_H
 #define COORDFS_REPLICA_INTERNAL_H
 
@@ -14,8 +19,15 @@
 #include <raft/uv.h>
 #include <sys/types.h>
 
+#include <uthash.h>
+
 #include "base/log.h"
+#include "net/net.h"
 #include "replica/directory.h"
+#include "replica/lease.h"
+#include "replica/plan.h"
+#include "replica/proposals.h"
+#include "replica/readindex.h"
 #include "replica/replica.h"
 #include "store/image.h"
 
@@ -24,55 +36,6 @@
 /* Bytes submitted to libraft and not applied yet. raft_uv promises room on disk for 4 MiB (its capacity threshold):
  * within it no append ever waits for a segment that a full disk cannot give. */
 #define INFLIGHT_BYTES_MAX (3u << 20)
-
-/* ---- proposal.c ---- */
-
-enum proposal_state {
-	PROPOSAL_WAITING,   /* with us, packed, not yet submitted */
-	PROPOSAL_SUBMITTED, /* libraft has it */
-	PROPOSAL_UNKNOWN,   /* libraft was stopped with it: the log will tell */
-	PROPOSAL_REFUSED,   /* in the list of those to be answered from the loop */
-	PROPOSAL_ANSWERED,  /* only libraft's callback is missing */
-};
-
-struct proposal {
-	struct raft_apply request;
-	struct replica *replica;
-	struct proposal *next, *previous; /* in the queue, in order of sequence, until answered */
-	enum proposal_state state;
-	bool held; /* libraft's callback is still to come */
-	uint64_t session, sequence;
-	struct raft_buffer buffer; /* while WAITING */
-	size_t size;		   /* in the log */
-	uint64_t since_ms;
-	int code; /* with which it was refused, in the list of refused ones */
-	replica_done done;
-	void *ctx;
-};
-
-struct proposals {
-	struct proposal *first, *last;	 /* not answered */
-	struct proposal *first_waiting;	 /* of these, the first that is WAITING: all after it are too */
-	struct proposal *refused;	 /* to be answered from the loop */
-	struct proposal **refused_last;
-	struct proposal *spare; /* so that running out of memory can be said */
-	uint64_t count;
-	size_t inflight_bytes;
-};
-
-int proposals_init(struct replica *r);
-void proposals_fini(struct replica *r);
-/* Propose as `session` with `sequence`: both 0 for SessionOpen. */
-void proposal_start(struct replica *r, uint64_t session, uint64_t sequence, const Coordfs__Command *command,
-		    replica_done done, void *ctx);
-void proposal_refuse(struct replica *r, int code, replica_done done, void *ctx);
-/* The entry was applied: answer whoever proposed it. session 0: the first SessionOpen of ours. */
-void proposal_applied(struct replica *r, uint64_t session, uint64_t sequence, const struct reply *reply);
-/* From the loop: submit what waits, answer what was refused. */
-void proposals_run(struct replica *r);
-/* Answer all in one state with code. */
-void proposals_fail(struct replica *r, enum proposal_state state, int code);
-void proposals_expire(struct replica *r, uint64_t now_ms);
 
 /* ---- engine.c ---- */
 
@@ -88,6 +51,15 @@ struct engine {
 	int (*snapshot_put)(struct raft_io *io, unsigned trailing, struct raft_io_snapshot_put *req,
 			    const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb cb);
 	void (*close)(struct raft_io *io, raft_io_close_cb cb);
+	int (*start)(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick, raft_io_recv_cb recv);
+	raft_io_tick_cb tick; /* libraft's */
+	raft_io_recv_cb recv;
+	struct sent *sent; /* messages that were sent or lost: libraft is to be told, but never from within send */
+	size_t sent_count, sent_capacity;
+	bool quiet; /* what is being received wants no result */
+	size_t inflight_bytes; /* submitted and not applied yet */
+	uint64_t inflight_count;
+	struct append_times *append_times; /* of appends under way, which end in order */
 	bool up;       /* started, takes entries */
 	bool closing;  /* raft_close was called */
 	bool released; /* … and its callback came */
@@ -100,16 +72,34 @@ struct engine {
 	void (*closed)(struct replica *r);
 };
 
-/* Start libraft on the data directory; make the one-member log of a new cluster first when it is fresh. All that is
- * in the log is applied when it returns 0. On an error it may be closing: wait for engine_is_idle. */
+/* Start libraft on the data directory; make the one-member log of a new cluster first when it is fresh. With a single
+ * voter all that is in the log is applied when it returns 0; else what is committed follows as the leader tells it.
+ * On an error it may be closing: wait for engine_is_idle. */
 int engine_start(struct replica *r, char *error, size_t error_size);
 bool engine_is_idle(const struct replica *r);
 /* From the loop, outside of libraft's calls: what engine_break and libraft's closing left to do. */
 void engine_run(struct replica *r);
-/* Submit p's buffer; its memory is libraft's then. p->held: released will be called; if it is not set although 0
- * was returned, libraft failed half-way and the log will tell. ERR_NO_SPACE, ERR_NO_QUORUM: certainly not in the
- * log; ERR_BUSY: the engine is down, keep it. */
-int engine_submit(struct replica *r, struct proposal *p, raft_apply_cb released);
+/* Append a packed entry (borrowed) to the log, as the leader. OK; or it is certainly not in the log: ERR_NO_SPACE,
+ * ERR_NO_QUORUM (does not lead), ERR_BUSY (down, or enough is under way: later). */
+int engine_submit(struct replica *r, struct bytes entry);
+/* A message for libraft. */
+void engine_receive(struct replica *r, const Coordfs__RaftMessage *message, uint64_t from);
+/* The same, unpacked: libraft takes its memory. */
+void engine_deliver(struct replica *r, struct raft_message *message);
+/* Where it stands. */
+struct standing {
+	uint64_t term, leader; /* leader 0: none known */
+	bool leads;
+	bool alone; /* no other member votes */
+};
+void engine_standing(const struct replica *r, struct standing *out);
+/* libraft's configuration: is `member` in it, and with which role? -1: it is not. */
+int engine_role(const struct replica *r, uint64_t member);
+/* Tell followers that have all what is committed, without waiting for the next heartbeat. */
+void engine_tell_commit(struct replica *r);
+/* The name by which libraft knows a member: all it keeps of it beside the number. */
+#define ENGINE_ADDRESS_BYTES 24
+const char *engine_address(uint64_t member, char out[ENGINE_ADDRESS_BYTES]);
 /* Stop; closed is called from the loop. */
 void engine_stop(struct replica *r, void (*closed)(struct replica *r));
 /* Something failed that libraft cannot mend: stop and start again, soon. */
@@ -136,7 +126,7 @@ struct bytes entry_unframe(const struct raft_buffer *buffer); /* the packed entr
 size_t snapshot_name_render(uint64_t index, const struct image_sum *sum, char out[SNAPSHOT_NAME_BYTES]);
 bool snapshot_name_parse(const struct raft_buffer *buffer, uint64_t *index, struct image_sum *sum);
 
-#define TRAILING_MAX 1024 /* entries kept behind a snapshot, for members that lag a little */
+#define TRAILING_MAX 65536 /* entries kept behind a snapshot, for members that lag a little */
 
 struct snapshots {
 	/* bytes of the log that libraft holds: all, and those of the last TRAILING_MAX entries one by one */
@@ -160,6 +150,13 @@ struct snapshots {
 	const struct raft_snapshot *snapshot;
 	raft_io_snapshot_put_cb callback;
 	uint64_t stored; /* index of the newest that is stored */
+	/* a snapshot from the leader that is being stored */
+	struct {
+		struct raft_io_snapshot_put *request, own;
+		const struct raft_snapshot *snapshot;
+		raft_io_snapshot_put_cb callback;
+		uint64_t retry_at_ms; /* 0: it is with raft_uv */
+	} install;
 };
 
 void snapshots_reset(struct replica *r); /* libraft is about to start */
@@ -177,13 +174,99 @@ void snapshot_cancel(struct replica *r);
  * told why. */
 int snapshot_load(struct replica *r, const struct raft_buffer *buffer);
 
+/* ---- fetch.c ---- */
+
+/* An image on its way here. */
+struct fetch {
+	bool active;
+	struct raft_message message; /* the InstallSnapshot that names it, kept until the image is here */
+	uint64_t from, index;
+	struct image_sum sum;
+	int fd;
+	uint64_t asked, written; /* bytes: asked for, and here without a gap */
+	uint64_t moved_ms; /* when something came last */
+	uv_fs_t sync;
+	bool syncing;
+};
+/* An InstallSnapshot came: taken. It goes to libraft when the image it names is here. */
+void fetch_snapshot(struct replica *r, struct raft_message *message);
+void fetch_receive(struct replica *r, const Coordfs__ImageChunk *chunk, uint64_t from);
+void fetch_serve(struct replica *r, const Coordfs__ImageRequest *request, uint64_t from);
+void fetch_tick(struct replica *r, uint64_t now_ms);
+void fetch_drop(struct replica *r);
+
+/* ---- lead.c ---- */
+
+/* Look where libraft stands, and do what follows. Outside of libraft's calls. */
+void lead_observe(struct replica *r);
+int lead_init(struct replica *r); /* proposals, reader and so on: ERR_NO_MEMORY */
+void lead_fini(struct replica *r);
+void lead_tick(struct replica *r, uint64_t now_ms);
+bool lead_is_busy(const struct replica *r); /* wants the tick */
+/* Messages. */
+void lead_forward(struct replica *r, const Coordfs__Forward *forward, uint64_t from);
+void lead_read_request(struct replica *r, const Coordfs__ReadRequest *request, uint64_t from);
+void lead_read_result(struct replica *r, const Coordfs__ReadResult *result);
+void lead_probe(struct replica *r, const Coordfs__Probe *probe, uint64_t from);
+/* An entry of no session, proposed by this leader itself; it may be lost. */
+void lead_submit_own(struct replica *r, const Coordfs__Command *command);
+
+/* ---- peers.c ---- */
+
+struct peer {
+	UT_hash_handle hh;
+	uint64_t id;
+	uint64_t heard_ms; /* 0: never */
+	uint64_t told_commit; /* while leading */
+	uint64_t applied, last_index, disk_free_bytes; /* of its Hello */
+	char address[NET_ADDRESS_BYTES]; /* where it is sent to */
+	char recorded[NET_ADDRESS_BYTES]; /* what the state says; "": nothing */
+	char version[32], trouble[160];
+};
+int peers_open(struct replica *r, char *error, size_t error_size); /* the net, if there is to be one */
+void peers_close(struct replica *r); /* r->net is NULL when it is done; kicks */
+void peers_fini(struct replica *r);
+bool peers_send(struct replica *r, uint64_t member, Coordfs__Envelope *e);
+bool peers_is_member(struct replica *r, uint64_t id); /* in the state */
+struct peer *peers_find(struct replica *r, uint64_t id); /* made if it is new; NULL: no memory */
+void peers_set_address(struct replica *r, uint64_t id, const char *address); /* "": nothing happens */
+void peers_members_changed(struct replica *r); /* the machine's members may have */
+void peers_tick(struct replica *r, uint64_t now_ms);
+/* What is known of a member, by whoever knows best. */
+struct news {
+	bool known;
+	uint64_t applied, commit, silent_ms, disk_free_bytes;
+	const char *version, *trouble;
+};
+struct news peers_news(struct replica *r, uint64_t id);
+
+/* ---- cluster.c ---- */
+
+struct change; /* a request that this member was asked for, or asks the leader for */
+void cluster_tick(struct replica *r, uint64_t now_ms);
+void cluster_change_asked(struct replica *r, const Coordfs__Change *change, uint64_t from);
+void cluster_change_answered(struct replica *r, const Coordfs__ChangeResult *result);
+void cluster_fail(struct replica *r); /* libraft stops: requests to it are over; or all, at the end */
+void cluster_self_removed(struct replica *r); /* requests for that are done */
+bool cluster_is_busy(const struct replica *r); /* wants the tick */
+void cluster_fini(struct replica *r);
+
+/* ---- joining.c ---- */
+
+void joining_start(struct replica *r);
+void joining_tick(struct replica *r, uint64_t now_ms);
+void joining_answered(struct replica *r, const Coordfs__JoinResult *result);
+void joining_fini(struct replica *r);
+void joining_asked(struct replica *r, const Coordfs__JoinRequest *request);
+
 /* ---- replica.c ---- */
 
 enum replica_state {
-	REPLICA_RECOVERING,
+	REPLICA_JOINING, /* asking to be let in: libraft is not started yet */
 	REPLICA_OPENING, /* SessionOpen is proposed */
 	REPLICA_SERVING,
-	REPLICA_ENDING, /* SessionEnd is proposed */
+	REPLICA_ENDING,	 /* SessionEnd is proposed */
+	REPLICA_LEAVING, /* leadership is handed over */
 	REPLICA_CLOSING,
 	REPLICA_FAILED,
 };
@@ -193,6 +276,7 @@ struct chores {
 	uv_work_t work;
 	bool running, mark_dirty, sweep;
 	bool swept; /* of the work under way */
+	uint64_t keep; /* an image that must not be swept */
 	struct mark mark, written;
 	int result;
 };
@@ -209,8 +293,36 @@ struct replica {
 	bool applying; /* libraft is on the stack: it must not be called */
 	enum replica_state state;
 	struct engine engine;
-	struct proposals proposals;
 	struct snapshots snapshots;
+	struct fetch fetch;
+	struct net *net; /* NULL: it listens to nobody */
+	bool net_closing;
+	struct peer *peers;
+	/* news of all members, from the leader */
+	Coordfs__ClusterView *view;
+	uint64_t view_at_ms, news_at_ms;
+	/* lead.c */
+	struct proposals *proposals;
+	struct acceptor *acceptor;
+	struct prober *prober;
+	struct reader *reader;
+	struct keeper *keeper;
+	struct holder holder;
+	struct standing standing; /* as last seen */
+	bool settled;		  /* it leads, and an entry of its term is committed */
+	uint64_t led_from_index;  /* the log's last index when it began to lead */
+	bool barrier_asked;
+	struct raft_barrier barrier;
+	uint64_t configuration_seen[2];
+	/* cluster.c */
+	struct change *changes;
+	uint64_t next_nonce;
+	struct raft_change raft_change;
+	struct raft_transfer raft_transfer;
+	bool changing, transferring;
+	uint64_t planned_ms, leads_since_ms;
+	struct joining *joining;
+	struct replica_metrics metrics;
 	struct chores chores;
 	struct backup *backups; /* backup.c: under way */
 	uv_timer_t tick;
@@ -218,10 +330,24 @@ struct replica {
 	uv_idle_t idle;
 	unsigned handles; /* of uv, open */
 	uint8_t incarnation[16];
-	uint64_t session, next_sequence;
+	uint64_t session; /* 0: none, or it is lost */
+	uint64_t former_session; /* lost, and not ended in the log yet; 0: none */
+	uint64_t opening_key; /* of the SessionOpen under way; 0: none */
+	uint64_t open_sent_ms; /* CLOCK_BOOTTIME */
+	bool started; /* replica_start was called: lead.c's parts are there */
+	bool lost; /* the next session is another one */
+	bool must_reset, reset_asked; /* ClusterReset comes before the first session */
+	uint8_t key[NET_KEY_BYTES];
+	bool restored_untold; /* config.restored is to be called */
+	bool members_dirty;
 	uint64_t closing_since_ms;
 	void (*closed)(void *ctx);
 	void *closed_ctx;
+	char scratch[ERROR_BYTES]; /* for words that nobody reads */
+	struct {
+		uint64_t nonce, session;
+	} own_requests[8]; /* reads and renewals that this leader asks itself for */
+	unsigned own_request_count;
 	char failure[ERROR_BYTES]; /* why it cannot go on */
 	bool failure_told;
 	char trouble[ERROR_BYTES];
@@ -230,7 +356,12 @@ struct replica {
 
 #define TICK_MS 100
 
+/* From the directory on: libraft, the session. */
+int replica_start(struct replica *r, char *error, size_t error_size);
 uint64_t replica_now_ms(const struct replica *r);
+uint64_t replica_boottime_ms(void);
+/* The session was not renewed in time, if that is so: it is lost from now on. */
+void replica_check_lease(struct replica *r);
 uint64_t replica_free_bytes(struct replica *r); /* at most TICK_MS old */
 /* Let the loop call proposals_run soon, in this iteration if it can. */
 void replica_kick(struct replica *r);

@@ -58,6 +58,7 @@ struct proposals {
 	struct proposals_port port;
 	unsigned timeout_ms;
 	uint64_t session, next_sequence;
+	bool lost; /* the session: nothing is sent in it any more */
 	uint64_t term, leader;
 	struct queue own, others;
 	struct proposal *hint; /* in own: follows the one that was answered last */
@@ -153,9 +154,14 @@ static void dequeue(struct proposals *p, struct proposal *q)
 	p->count--;
 }
 
+static struct proposal *next_unsent(const struct proposals *p)
+{
+	return p->others.unsent ? p->others.unsent : p->session && !p->lost ? p->own.unsent : NULL;
+}
+
 static bool something_unsent(const struct proposals *p)
 {
-	return p->others.unsent || (p->session && p->own.unsent);
+	return next_unsent(p);
 }
 
 /* ---- answers ---- */
@@ -228,9 +234,15 @@ static void applied(struct proposals *p, struct proposal *q, const struct reply 
 void proposals_applied(struct proposals *p, uint64_t session, uint64_t sequence, const struct reply *reply)
 {
 	struct proposal *q = session && session == p->session ? find(p, sequence) : NULL;
+	struct reply stale = {.code = ERR_STALE};
 
 	if (q)
-		applied(p, q, reply);
+		applied(p, q, p->lost && q->type == COORDFS__COMMAND__OF_LOCK ? &stale : reply);
+}
+
+void proposals_lost(struct proposals *p)
+{
+	p->lost = true;
 }
 
 void proposals_applied_other(struct proposals *p, uint64_t key, const struct reply *reply)
@@ -337,7 +349,7 @@ static void send_all(struct proposals *p, uint64_t now_ms)
 	if (!p->leader || now_ms < p->pause_until_ms)
 		return;
 	while (something_unsent(p))
-		if (send_one(p, p->others.unsent ? p->others.unsent : p->own.unsent, now_ms) != OK)
+		if (send_one(p, next_unsent(p), now_ms) != OK)
 			break;
 }
 
@@ -480,6 +492,7 @@ void proposals_session_over(struct proposals *p)
 	if (p->session == 0)
 		return;
 	p->session = 0;
+	p->lost = false;
 	p->next_sequence = 1;
 	p->hint = NULL;
 	for (q = p->own.first; q; q = next) {

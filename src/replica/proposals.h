@@ -45,6 +45,11 @@ void proposals_free(struct proposals *p); /* no one is told any more: proposals_
  * answered yet and certainly not applied (see proposals_session_over) are proposed in this one. */
 void proposals_set_session(struct proposals *p, uint64_t session);
 
+/* The session was not renewed in time: it is lost, whatever the log will say. What was sent may still be applied; what
+ * was not waits for the next session. A lock that is granted from now on is answered ERR_STALE. The session's end
+ * will be applied some time: then proposals_session_over. */
+void proposals_lost(struct proposals *p);
+
 /* The former session's end was applied: what is not answered by now was never applied and never will be. Plain
  * commands wait for the next session. Those that only meant something in it (LockRequest, LockCancel, LockDrop,
  * Commit, Abort, SessionEnd) are answered: ERR_STALE, but LockDrop, LockCancel and SessionEnd OK: there is nothing

@@ -1,9 +1,12 @@
 /* One member: its parts, its life.
  *
- *   RECOVERING  directory, log, image: all within replica_open
- *   OPENING     SessionOpen is proposed; its entry's index is our session
- *   SERVING
+ *   JOINING     a new directory, and a cluster to join: its members are asked (joining.c)
+ *               directory, log, image: all within replica_open, or when the cluster has let it in
+ *   OPENING     SessionOpen is proposed; its entry's index is our session. With other members this waits for a leader,
+ *               and being applied here means that this member has caught up
+ *   SERVING     for good; the session may be lost and another one opened meanwhile
  *   ENDING      SessionEnd is proposed, for CLOSE_MS at most
+ *   LEAVING     leadership is handed over, for LEAVE_MS at most
  *   CLOSING     libraft stops, handles close
  *   FAILED      config.failed was told; only replica_close is left
  *
@@ -19,7 +22,10 @@
 #include "store/store_tdb.h"
 
 #define TIMEOUT_MS 10000
+#define SESSION_TTL_MS 10000
 #define CLOSE_MS 2000
+#define LEAVE_MS 1500
+#define OPENING_KEY 1
 
 uint64_t replica_now_ms(const struct replica *r)
 {
@@ -64,12 +70,38 @@ void replica_fail(struct replica *r, const char *format, ...)
 
 /* ---- the observer: only for what happens from now on, not for what a start repeats ---- */
 
+static void tell(struct replica *r, const struct event *event)
+{
+	if (r->observing && r->config.observer.event)
+		r->config.observer.event(r->config.observer.ctx, event);
+}
+
+/* The log says that our session is over: of one that was lost nobody is told again. */
+static void own_session_ended(struct replica *r, const struct event *event)
+{
+	if (event->session == r->session) {
+		tell(r, event);
+		r->session = 0;
+		holder_end(&r->holder);
+	}
+	r->former_session = 0;
+	proposals_session_over(r->proposals);
+	replica_kick(r);
+}
+
 static void observe_event(void *ctx, const struct event *event)
 {
 	struct replica *r = ctx;
 
-	if (r->observing && r->config.observer.event)
-		r->config.observer.event(r->config.observer.ctx, event);
+	if (event->type == EVENT_SESSION_END) {
+		keeper_forget(r->keeper, event->session);
+		if (event->session == r->session || event->session == r->former_session) {
+			if (event->session)
+				own_session_ended(r, event);
+			return;
+		}
+	}
+	tell(r, event);
 }
 
 static void observe_before_gone(void *ctx, uint64_t inode, uint64_t session)
@@ -100,7 +132,7 @@ static void chores_work(uv_work_t *work)
 
 	r->chores.result = mark_write(&r->directory, &r->chores.written);
 	if (r->chores.swept)
-		directory_sweep(&r->directory, 0);
+		directory_sweep(&r->directory, r->chores.keep);
 }
 
 static void chores_done(uv_work_t *work, int status)
@@ -127,6 +159,7 @@ static void chores_tick(struct replica *r)
 	c->mark_dirty = false;
 	c->swept = c->sweep;
 	c->sweep = false;
+	c->keep = r->fetch.active ? r->fetch.index : 0;
 	c->written = c->mark;
 	c->work.data = r;
 	c->running = uv_queue_work(r->loop, &c->work, chores_work, chores_done) == 0;
@@ -134,6 +167,9 @@ static void chores_tick(struct replica *r)
 
 void replica_note_acknowledged(struct replica *r, uint64_t index)
 {
+	/* What a majority has stored may be applied before it is on our own disk. */
+	if (index > r->engine.raft.last_stored)
+		index = r->engine.raft.last_stored;
 	if (index <= r->chores.mark.index)
 		return;
 	r->chores.mark.index = index;
@@ -152,19 +188,55 @@ void replica_note_snapshot(struct replica *r, uint64_t index)
 /* ---- handles ---- */
 
 static void advance_close(struct replica *r);
+static void session_needed(struct replica *r);
+
+static void tell_restored(struct replica *r)
+{
+	bool lives = r->session && machine_session_alive(r->machine, r->session);
+	struct event end = {.type = EVENT_SESSION_END, .session = r->session};
+
+	r->restored_untold = false;
+	peers_members_changed(r);
+	proposals_restored(r->proposals, lives, replica_boottime_ms());
+	if (r->config.restored)
+		r->config.restored(r->config.ctx);
+	if (r->session && !lives) {
+		tell(r, &end);
+		r->session = 0;
+		holder_end(&r->holder);
+	}
+}
+
+static void tell_failure(struct replica *r)
+{
+	r->failure_told = true;
+	log_line(r->log, LOG_LEVEL_ERROR, "%s", r->failure);
+	if (r->config.failed)
+		r->config.failed(r->config.ctx, r->failure);
+}
+
+static void run_started(struct replica *r)
+{
+	lead_observe(r);
+	if (r->restored_untold)
+		tell_restored(r);
+	if (r->members_dirty) {
+		r->members_dirty = false;
+		peers_members_changed(r);
+	}
+	session_needed(r);
+	proposals_run(r->proposals, replica_boottime_ms());
+}
 
 static void run(struct replica *r)
 {
 	uv_check_stop(&r->check);
 	uv_idle_stop(&r->idle);
 	engine_run(r);
-	proposals_run(r);
-	if (r->state == REPLICA_FAILED && !r->failure_told) {
-		r->failure_told = true;
-		log_line(r->log, LOG_LEVEL_ERROR, "%s", r->failure);
-		if (r->config.failed)
-			r->config.failed(r->config.ctx, r->failure);
-	}
+	if (r->started)
+		run_started(r);
+	if (r->state == REPLICA_FAILED && !r->failure_told)
+		tell_failure(r);
 	advance_close(r);
 }
 
@@ -189,8 +261,20 @@ void replica_kick(struct replica *r)
 
 static bool needs_tick(const struct replica *r)
 {
-	return r->proposals.first || r->chores.mark_dirty || r->chores.sweep || r->closed ||
+	return r->state == REPLICA_JOINING || (r->started && (lead_is_busy(r) || cluster_is_busy(r))) || r->chores.mark_dirty || r->chores.sweep || r->closed ||
 	       snapshots_need_tick(r) || engine_needs_tick(r);
+}
+
+static void tick_started(struct replica *r, uint64_t now_ms)
+{
+	engine_tick(r, now_ms);
+	snapshots_tick(r, now_ms);
+	replica_check_lease(r);
+	lead_tick(r, replica_boottime_ms());
+	fetch_tick(r, now_ms);
+	peers_tick(r, now_ms);
+	cluster_tick(r, now_ms);
+	replica_kick(r);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -198,11 +282,10 @@ static void on_tick(uv_timer_t *timer)
 	struct replica *r = timer->data;
 	uint64_t now = replica_now_ms(r);
 
-	if (r->state != REPLICA_FAILED && r->state != REPLICA_CLOSING) {
-		engine_tick(r, now);
-		snapshots_tick(r, now);
-		proposals_expire(r, now);
-	}
+	if (r->state == REPLICA_JOINING)
+		joining_tick(r, now);
+	else if (r->state != REPLICA_FAILED && r->state != REPLICA_CLOSING)
+		tick_started(r, now);
 	chores_tick(r);
 	advance_close(r);
 	if (r->handles && !needs_tick(r))
@@ -228,12 +311,19 @@ static void open_handles(struct replica *r)
 
 static void replica_free(struct replica *r)
 {
+	joining_fini(r);
+	cluster_fini(r);
+	lead_fini(r);
+	peers_fini(r);
 	machine_free(r->machine);
 	store_tdb_free(r->store);
-	proposals_fini(r);
+	free(r->engine.sent);
 	directory_close(&r->directory);
 	free((char *)(uintptr_t)r->config.directory);
 	free((char *)(uintptr_t)r->config.member);
+	free((char *)(uintptr_t)r->config.listen);
+	free((char *)(uintptr_t)r->config.join);
+	free((char *)(uintptr_t)r->config.version);
 	free(r);
 }
 
@@ -268,21 +358,47 @@ static void write_last_mark(struct replica *r)
 			 error_text(rc));
 }
 
+/* Other members can lead: one of them is to, before this one goes. */
+static void hand_over(struct replica *r)
+{
+	r->state = REPLICA_LEAVING;
+	r->closing_since_ms = replica_now_ms(r);
+	r->transferring = raft_transfer(&r->engine.raft, &r->raft_transfer, 0, NULL) == 0;
+}
+
+static void advance_leaving(struct replica *r)
+{
+	uint64_t since = replica_now_ms(r) - r->closing_since_ms;
+
+	if (r->state == REPLICA_ENDING && since > CLOSE_MS)
+		r->state = REPLICA_CLOSING;
+	if (r->state == REPLICA_LEAVING && (!r->standing.leads || since > LEAVE_MS))
+		r->state = REPLICA_CLOSING;
+}
+
+static void fail_all(struct replica *r)
+{
+	fetch_drop(r);
+	cluster_fail(r);
+	reader_fail(r->reader, ERR_NO_QUORUM);
+	proposals_fail(r->proposals, ERR_TIMED_OUT, ERR_NO_QUORUM);
+	proposals_run(r->proposals, replica_boottime_ms());
+}
+
 /* Step by step, as each is done. */
 static void advance_close(struct replica *r)
 {
-	if (r->state == REPLICA_ENDING && replica_now_ms(r) - r->closing_since_ms > CLOSE_MS)
-		r->state = REPLICA_CLOSING;
-	if (!r->closed || r->state == REPLICA_ENDING)
+	advance_leaving(r);
+	if (!r->closed || r->state == REPLICA_ENDING || r->state == REPLICA_LEAVING)
 		return;
 	if (r->engine.up && !r->engine.closing)
 		engine_stop(r, NULL);
-	if (!engine_is_idle(r) || r->chores.running || uv_is_closing((uv_handle_t *)&r->tick))
+	peers_close(r);
+	if (!engine_is_idle(r) || r->chores.running || r->net || r->fetch.syncing ||
+	    uv_is_closing((uv_handle_t *)&r->tick))
 		return;
-	proposals_fail(r, PROPOSAL_WAITING, ERR_NO_QUORUM);
-	proposals_fail(r, PROPOSAL_SUBMITTED, ERR_TIMED_OUT);
-	proposals_fail(r, PROPOSAL_UNKNOWN, ERR_TIMED_OUT);
-	proposals_run(r);
+	if (r->started)
+		fail_all(r);
 	write_last_mark(r);
 	close_handles(r);
 }
@@ -292,7 +408,9 @@ static void session_ended(void *ctx, const struct reply *reply)
 	struct replica *r = ctx;
 
 	(void)reply;
-	if (r->state == REPLICA_ENDING)
+	if (r->state == REPLICA_ENDING && r->standing.leads && !r->standing.alone && r->engine.up)
+		hand_over(r);
+	else if (r->state == REPLICA_ENDING)
 		r->state = REPLICA_CLOSING;
 	replica_kick(r);
 }
@@ -306,13 +424,13 @@ void replica_close(struct replica *r, void (*done)(void *ctx), void *ctx)
 	r->closed_ctx = ctx;
 	r->closing_since_ms = replica_now_ms(r);
 	r->observing = false;
-	if (r->state == REPLICA_SERVING && r->engine.up) {
+	if (r->state == REPLICA_SERVING && r->engine.up && r->session && r->standing.leader) {
 		end.session = r->session;
 		end.reason = (char *)(uintptr_t) "unmounted";
 		command.of_case = COORDFS__COMMAND__OF_SESSION_END;
 		command.session_end = &end;
 		r->state = REPLICA_ENDING;
-		proposal_start(r, r->session, r->next_sequence++, &command, session_ended, r);
+		proposals_add(r->proposals, &command, session_ended, r, replica_boottime_ms());
 	} else if (r->state != REPLICA_FAILED) {
 		r->state = REPLICA_CLOSING;
 	}
@@ -322,19 +440,8 @@ void replica_close(struct replica *r, void (*done)(void *ctx), void *ctx)
 
 /* ---- the beginning ---- */
 
-static void session_opened(void *ctx, const struct reply *reply)
+static void serve(struct replica *r)
 {
-	struct replica *r = ctx;
-
-	if (r->state != REPLICA_OPENING)
-		return;
-	if (reply->code) {
-		replica_fail(r, "%s: no session: %s", r->directory.path,
-			     reply->text[0] ? reply->text : error_text(reply->code));
-		return;
-	}
-	r->session = (uint64_t)reply->value;
-	r->next_sequence = 1;
 	r->state = REPLICA_SERVING;
 	r->observing = true;
 	log_line(r->log, LOG_LEVEL_INFO, "%s: member %s, session %" PRIu64 ", entry %" PRIu64, r->directory.path,
@@ -343,6 +450,54 @@ static void session_opened(void *ctx, const struct reply *reply)
 		r->config.ready(r->config.ctx);
 }
 
+static bool is_transient(int code)
+{
+	return code == ERR_NO_QUORUM || code == ERR_TIMED_OUT || code == ERR_NO_SPACE || code == ERR_BUSY;
+}
+
+static void session_opened(void *ctx, const struct reply *reply)
+{
+	struct replica *r = ctx;
+
+	r->opening_key = 0;
+	if (r->state != REPLICA_OPENING && r->state != REPLICA_SERVING)
+		return;
+	if (is_transient(reply->code) && (r->net || r->state == REPLICA_SERVING))
+		return; /* session_needed asks again */
+	if (reply->code) {
+		replica_fail(r, "%s: no session: %s", r->directory.path,
+			     reply->text[0] ? reply->text : error_text(reply->code));
+		return;
+	}
+	r->session = (uint64_t)reply->value;
+	r->former_session = 0;
+	holder_begin(&r->holder, r->open_sent_ms);
+	proposals_set_session(r->proposals, r->session);
+	if (r->state == REPLICA_OPENING)
+		serve(r);
+	else
+		log_line(r->log, LOG_LEVEL_INFO, "a new session: %" PRIu64, r->session);
+	replica_kick(r);
+}
+
+/* A cluster that was made of a lost one's state: what that one had of members and sessions goes first. */
+static bool reset_cluster(struct replica *r)
+{
+	Coordfs__Command command = COORDFS__COMMAND__INIT;
+	Coordfs__ClusterReset reset = COORDFS__CLUSTER_RESET__INIT;
+
+	if (!r->settled || r->reset_asked)
+		return false;
+	reset.keep = r->directory.id;
+	reset.reason = r->directory.reset_reason;
+	command.of_case = COORDFS__COMMAND__OF_CLUSTER_RESET;
+	command.cluster_reset = &reset;
+	r->reset_asked = true;
+	lead_submit_own(r, &command);
+	return false;
+}
+
+/* Proposed again with the same incarnation it is the same session. */
 static void open_session(struct replica *r)
 {
 	Coordfs__Command command = COORDFS__COMMAND__INIT;
@@ -353,10 +508,49 @@ static void open_session(struct replica *r)
 	open.incarnation.len = sizeof r->incarnation;
 	open.owner_uid = r->config.owner_uid;
 	open.owner_gid = r->config.owner_gid;
+	open.ttl_ms = r->net ? r->config.session_ttl_ms : 0;
 	command.of_case = COORDFS__COMMAND__OF_SESSION_OPEN;
 	command.session_open = &open;
-	r->state = REPLICA_OPENING;
-	proposal_start(r, 0, 0, &command, session_opened, r);
+	r->opening_key = OPENING_KEY;
+	proposals_add_other(r->proposals, &command, r->opening_key, session_opened, r, replica_boottime_ms());
+}
+
+static void begin_session(struct replica *r)
+{
+	r->open_sent_ms = replica_boottime_ms();
+	if (getrandom(r->incarnation, sizeof r->incarnation, 0) == sizeof r->incarnation)
+		open_session(r);
+}
+
+static void session_needed(struct replica *r)
+{
+	bool serving = r->state == REPLICA_OPENING || r->state == REPLICA_SERVING;
+
+	if (!serving || r->session || r->opening_key || r->closed)
+		return;
+	if (r->must_reset && !reset_cluster(r))
+		return;
+	if (r->open_sent_ms && !r->lost)
+		open_session(r);
+	else
+		begin_session(r);
+	r->lost = false;
+}
+
+void replica_check_lease(struct replica *r)
+{
+	struct event end = {.type = EVENT_SESSION_END, .session = r->session};
+
+	if (!r->session || !r->net || !holder_lost(&r->holder, replica_boottime_ms()))
+		return;
+	log_line(r->log, LOG_LEVEL_WARNING,
+		 "session %" PRIu64 " could not be renewed in time: what it held counts as lost from now on", r->session);
+	tell(r, &end);
+	r->former_session = r->session;
+	r->session = 0;
+	r->lost = true;
+	proposals_lost(r->proposals);
+	replica_kick(r);
 }
 
 static struct replica *replica_new(uv_loop_t *loop, const struct replica_config *config)
@@ -371,11 +565,17 @@ static struct replica *replica_new(uv_loop_t *loop, const struct replica_config 
 	r->directory = (struct directory){.fd = -1, .raft_fd = -1, .lock_fd = -1};
 	r->config.directory = strdup(config->directory);
 	r->config.member = config->member ? strdup(config->member) : NULL;
+	r->config.listen = config->listen ? strdup(config->listen) : NULL;
+	r->config.join = config->join ? strdup(config->join) : NULL;
+	r->config.version = strdup(config->version ? config->version : "");
 	r->config.timeout_ms = config->timeout_ms ? config->timeout_ms : TIMEOUT_MS;
+	r->config.session_ttl_ms = config->session_ttl_ms ? config->session_ttl_ms : SESSION_TTL_MS;
+	if (config->key)
+		r->config.key = memcpy(r->key, config->key, sizeof r->key);
 	r->observer = (struct machine_observer){.ctx = r, .event = observe_event,
 						.before_gone = observe_before_gone, .log = observe_log};
-	if (!r->config.directory || (config->member && !r->config.member) || proposals_init(r) ||
-	    getrandom(r->incarnation, sizeof r->incarnation, 0) != sizeof r->incarnation) {
+	if (!r->config.directory || (config->member && !r->config.member) || (config->listen && !r->config.listen) ||
+	    (config->join && !r->config.join) || !r->config.version) {
 		replica_free(r);
 		return NULL;
 	}
@@ -394,7 +594,9 @@ static void abandon(struct replica *r)
 	bool closed = false;
 
 	r->failure_told = true; /* by replica_open's result */
-	while (!engine_is_idle(r)) {
+	r->state = REPLICA_FAILED;
+	peers_close(r);
+	while (!engine_is_idle(r) || r->net) {
 		uv_run(loop, UV_RUN_ONCE);
 		engine_run(r);
 	}
@@ -409,6 +611,46 @@ static void abandon(struct replica *r)
 		uv_run(loop, UV_RUN_ONCE);
 }
 
+int replica_start(struct replica *r, char *error, size_t error_size)
+{
+	int rc = lead_init(r);
+
+	if (rc) {
+		snprintf(error, error_size, "out of memory");
+		return rc;
+	}
+	r->started = true;
+	rc = engine_start(r, error, error_size);
+	if (rc)
+		return rc;
+	directory_sweep(&r->directory, 0);
+	uv_update_time(r->loop); /* recovery may have taken seconds */
+	r->state = REPLICA_OPENING;
+	r->must_reset = r->directory.reset_reason[0];
+	r->members_dirty = true;
+	replica_kick(r);
+	replica_wake(r);
+	return 0;
+}
+
+static int open_parts(struct replica *r, char *error, size_t error_size)
+{
+	const struct replica_config *c = &r->config;
+	int rc = directory_open(&r->directory, c->directory, c->member, error, error_size);
+
+	if (rc)
+		return rc;
+	open_handles(r);
+	r->state = r->directory.fresh && c->join ? REPLICA_JOINING : REPLICA_OPENING;
+	rc = peers_open(r, error, error_size);
+	if (rc)
+		return rc;
+	if (r->state != REPLICA_JOINING)
+		return replica_start(r, error, error_size);
+	joining_start(r);
+	return 0;
+}
+
 int replica_open(uv_loop_t *loop, const struct replica_config *config, struct replica **out, char *error,
 		 size_t error_size)
 {
@@ -421,18 +663,12 @@ int replica_open(uv_loop_t *loop, const struct replica_config *config, struct re
 		return ERR_NO_MEMORY;
 	}
 	uv_update_time(loop);
-	rc = directory_open(&r->directory, config->directory, config->member, error, error_size);
-	if (!rc) {
-		open_handles(r);
-		rc = engine_start(r, error, error_size);
-	}
+	rc = open_parts(r, error, error_size);
 	if (rc) {
 		abandon(r);
 		return rc;
 	}
-	directory_sweep(&r->directory, 0);
-	uv_update_time(loop); /* recovery may have taken seconds */
-	open_session(r);
+	replica_wake(r);
 	*out = r;
 	return 0;
 }
@@ -443,12 +679,10 @@ uint64_t replica_propose(struct replica *r, const Coordfs__Command *command, rep
 {
 	uint64_t sequence;
 
-	if (r->state != REPLICA_SERVING) {
-		proposal_refuse(r, ERR_NO_QUORUM, done, ctx);
-		return 1;
-	}
-	sequence = r->next_sequence++;
-	proposal_start(r, r->session, sequence, command, done, ctx);
+	replica_check_lease(r);
+	sequence = proposals_add(r->proposals, command, done, ctx, replica_boottime_ms());
+	replica_kick(r);
+	replica_wake(r);
 	return sequence;
 }
 
@@ -456,9 +690,15 @@ uint64_t replica_propose(struct replica *r, const Coordfs__Command *command, rep
  * that a reader may know of, also while the log is being opened again. */
 int replica_read_barrier(struct replica *r, void (*ready)(void *ctx, int code), void *ctx)
 {
-	(void)ready;
-	(void)ctx;
-	return r->state == REPLICA_SERVING || r->state == REPLICA_ENDING ? OK : ERR_NO_QUORUM;
+	replica_check_lease(r);
+	if (r->state != REPLICA_SERVING && r->state != REPLICA_ENDING)
+		return ERR_NO_QUORUM;
+	if (!r->net || (r->standing.alone && r->settled))
+		return OK;
+	reader_add(r->reader, ready, ctx, replica_boottime_ms());
+	replica_kick(r);
+	replica_wake(r);
+	return QUEUED;
 }
 
 struct machine *replica_machine(struct replica *r)
@@ -484,7 +724,7 @@ void replica_status(struct replica *r, struct replica_status *out)
 		.disk_free_bytes = replica_free_bytes(r),
 		.log_bytes = r->snapshots.log_bytes,
 		.trouble = r->trouble[0] ? r->trouble : NULL,
-		.proposals_outstanding = r->proposals.count,
+		.proposals_outstanding = proposals_count(r->proposals),
 	};
 	if (!r->engine.up)
 		return;

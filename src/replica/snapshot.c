@@ -30,7 +30,7 @@
 #define ENTRY_OVERHEAD 128 /* libraft's, in memory */
 #define LOG_BYTES_MIN (48u << 20)
 #define LOG_BYTES_MAX (256u << 20)
-#define TRAILING_BYTES (4u << 20)
+#define TRAILING_BYTES (16u << 20)
 #define REST_FACTOR 4 /* between two images, in units of the time the last took */
 #define RETRY_MS 2000
 
@@ -236,11 +236,52 @@ fail:
 	return RAFT_NOMEM;
 }
 
+/* libraft knows no failure here either. */
+static void installed(struct raft_io_snapshot_put *own, int status)
+{
+	struct replica *r = own->data;
+	struct snapshots *s = &r->snapshots;
+
+	if (status && !r->engine.closing) {
+		s->install.retry_at_ms = replica_now_ms(r) + RETRY_MS;
+		log_line(r->log, LOG_LEVEL_WARNING, "%s: the leader's snapshot cannot be stored: trying again",
+			 r->directory.path);
+		return;
+	}
+	if (status == 0)
+		replica_note_snapshot(r, s->install.snapshot->index);
+	s->install.callback(s->install.request, status ? RAFT_CANCELED : 0);
+}
+
+static void put_installed(struct replica *r)
+{
+	struct snapshots *s = &r->snapshots;
+
+	s->install.retry_at_ms = 0;
+	s->install.own.data = r;
+	if (r->engine.snapshot_put(&r->engine.io, 0, &s->install.own, s->install.snapshot, installed))
+		s->install.retry_at_ms = replica_now_ms(r) + RETRY_MS;
+}
+
+static int put_from_leader(struct replica *r, struct raft_io_snapshot_put *request,
+			   const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb cb)
+{
+	struct snapshots *s = &r->snapshots;
+
+	s->install.request = request;
+	s->install.snapshot = snapshot;
+	s->install.callback = cb;
+	put_installed(r);
+	return 0;
+}
+
 int snapshot_put(struct raft_io *io, unsigned trailing, struct raft_io_snapshot_put *request,
 		 const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb cb)
 {
 	struct snapshots *s = &replica_of(io)->snapshots;
 
+	if (!s->active) /* not one of our own, which snapshot_begin began */
+		return put_from_leader(replica_of(io), request, snapshot, cb);
 	s->trailing = trailing;
 	s->request = request;
 	s->snapshot = snapshot;
@@ -327,13 +368,15 @@ static void read_answer(struct replica *r)
 
 bool snapshots_need_tick(const struct replica *r)
 {
-	return r->snapshots.active;
+	return r->snapshots.active || r->snapshots.install.retry_at_ms;
 }
 
 void snapshots_tick(struct replica *r, uint64_t now_ms)
 {
 	struct snapshots *s = &r->snapshots;
 
+	if (s->install.retry_at_ms && now_ms >= s->install.retry_at_ms && !r->engine.closing)
+		put_installed(r);
 	if (!s->active || r->engine.closing)
 		return;
 	if (s->child) {
@@ -352,6 +395,10 @@ void snapshot_cancel(struct replica *r)
 	struct snapshots *s = &r->snapshots;
 	bool with_raft_uv = s->active && s->written && !s->retry_at_ms;
 
+	if (s->install.retry_at_ms) {
+		s->install.retry_at_ms = 0;
+		s->install.callback(s->install.request, RAFT_CANCELED);
+	}
 	if (!s->active || with_raft_uv) /* which calls back itself */
 		return;
 	if (s->child) {
@@ -404,6 +451,23 @@ static int load_image(struct replica *r, const char *name, const struct image_su
 	return rc;
 }
 
+/* The machine that is too old. Nobody looks into it from now on. */
+static void let_go(struct replica *r)
+{
+	if (!r->machine)
+		return;
+	if (r->observing) {
+		if (r->config.restoring)
+			r->config.restoring(r->config.ctx);
+		r->restored_untold = true;
+		replica_kick(r);
+	}
+	machine_free(r->machine);
+	store_tdb_free(r->store);
+	r->machine = NULL;
+	r->store = NULL;
+}
+
 int snapshot_load(struct replica *r, const struct raft_buffer *buffer)
 {
 	char name[IMAGE_NAME_BYTES];
@@ -420,8 +484,13 @@ int snapshot_load(struct replica *r, const struct raft_buffer *buffer)
 	if (r->machine && machine_applied(r->machine) >= index)
 		return 0;
 	image_name(index, name);
+	let_go(r);
 	rc = load_image(r, name, &sum);
-	if (!rc && machine_applied(r->machine) < index) {
+	if (rc) {
+		apply_machine_ready(r); /* whoever looks finds an empty one, until it stops */
+		return rc;
+	}
+	if (machine_applied(r->machine) < index) {
 		replica_fail(r, "%s/%s is damaged: its state is older than its name", r->directory.path, name);
 		rc = ERR_CORRUPT;
 	}
