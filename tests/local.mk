@@ -148,6 +148,7 @@ SYSTEM_TESTS = \
 	tests/system/diskfull.sh \
 	tests/system/corrupt.sh \
 	tests/system/crash.sh \
+	tests/system/keygen.sh \
 	tests/system/quickstart.sh \
 	tests/system/lab.sh \
 	tests/system/history.sh

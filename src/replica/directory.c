@@ -327,6 +327,8 @@ static int marker_make(struct directory *d, const char *member, uint64_t id, con
 	else if (gethostname(d->member, sizeof d->member))
 		return fail_errno(f, d->path, "this host has no name");
 	d->member[sizeof d->member - 1] = '\0';
+	if (!member)
+		d->member[strcspn(d->member, ".")] = '\0';
 	if (!d->member[0] || strpbrk(d->member, "\n/") || (member && strlen(member) >= sizeof d->member))
 		return fail(f, ERR_INVALID, "'%s' is no name for a member", d->member);
 	if (name_cluster(d->cluster) || name_token(d))
