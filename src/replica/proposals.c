@@ -26,7 +26,7 @@
 
 #define RESEND_MS 1000u	      /* silence while something was not taken: then twice that, and so on */
 #define RESEND_TAKEN_MS 4000u /* all was taken, nothing is applied */
-#define RESEND_DOUBLINGS 4u
+#define RESEND_DOUBLINGS 2u
 #define PAUSE_MS 100u /* after a refusal that does not end the proposal */
 /* A stream's number starts from the clock, so that it is newer than any of a former start of this member. Should the
  * clock have been set back in between, streams meet silence, and each leaps twice as far as the one before. */
@@ -68,9 +68,10 @@ struct proposals {
 	/* the stream */
 	uint64_t stream, position, taken; /* its number; the next position; all below was taken */
 	size_t inflight_bytes;
-	bool moved;	   /* since moved_ms */
-	uint64_t moved_ms; /* silence counts from here */
-	unsigned silences; /* streams in a row that ended by it */
+	bool moved;	    /* something was taken or answered since the last tick */
+	bool expecting;	    /* something was sent, and nothing moved since … */
+	uint64_t silent_ms; /* … this time, also when what was sent is given up */
+	unsigned silences;  /* streams in a row that ended by it */
 	uint64_t pause_until_ms;
 };
 
@@ -296,8 +297,9 @@ static struct bytes entry_make(const struct proposals *p, struct proposal *q)
 static void mark_sent(struct proposals *p, struct proposal *q, uint64_t now_ms)
 {
 	queue_of(p, q)->unsent = q->next;
-	if (p->inflight_bytes == 0)
-		p->moved_ms = now_ms;
+	if (!p->expecting)
+		p->silent_ms = now_ms;
+	p->expecting = true;
 	q->sent = true;
 	q->maybe_before = q->maybe;
 	q->maybe = true;
@@ -372,7 +374,7 @@ static void stream_begin(struct proposals *p, uint64_t leap)
 	p->stream += leap;
 	p->position = p->taken = 0;
 	p->inflight_bytes = 0;
-	p->moved = false;
+	p->moved = p->expecting = false;
 	if (something_unsent(p))
 		p->port.wake(p->port.ctx);
 }
@@ -390,13 +392,13 @@ static void refuse_ends(struct proposals *p)
 
 void proposals_set_leader(struct proposals *p, uint64_t term, uint64_t leader, uint64_t now_ms)
 {
+	(void)now_ms;
 	if (p->term == term && p->leader == leader)
 		return;
 	p->term = term;
 	p->leader = leader;
 	p->silences = 0;
 	p->pause_until_ms = 0;
-	p->moved_ms = now_ms;
 	refuse_ends(p);
 	stream_begin(p, 1);
 }
@@ -454,14 +456,14 @@ static void break_silence(struct proposals *p, uint64_t now_ms)
 {
 	unsigned limit_ms = p->taken == p->position ? RESEND_TAKEN_MS : RESEND_MS;
 
-	if (p->moved || p->inflight_bytes == 0) {
-		p->silences = p->moved ? 0 : p->silences;
+	if (p->moved) {
 		p->moved = false;
-		p->moved_ms = now_ms;
-	} else if (p->leader && now_ms - p->moved_ms >= (uint64_t)limit_ms << at_most(p->silences, RESEND_DOUBLINGS)) {
+		p->silences = 0;
+		p->silent_ms = now_ms;
+		p->expecting = p->inflight_bytes > 0;
+	} else if (p->expecting && now_ms - p->silent_ms >= (uint64_t)limit_ms << at_most(p->silences, RESEND_DOUBLINGS)) {
 		stream_begin(p, 1ull << at_most(STREAM_LEAP_BITS_MIN + p->silences, STREAM_LEAP_BITS_MAX));
 		p->silences++;
-		p->moved_ms = now_ms;
 	}
 }
 
@@ -538,8 +540,8 @@ void proposals_restored(struct proposals *p, bool session_lives, uint64_t now_ms
 		refuse_ever_sent(p, ERR_TIMED_OUT);
 		proposals_session_over(p);
 	}
+	(void)now_ms;
 	stream_begin(p, 1);
-	p->moved_ms = now_ms;
 }
 
 /* ---- proposing ---- */

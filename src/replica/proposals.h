@@ -116,7 +116,8 @@ bool acceptor_wants(struct acceptor *a, uint64_t from, uint64_t term, uint64_t s
 		    uint64_t *expected);
 void acceptor_took(struct acceptor *a, uint64_t from, uint64_t stream);
 /* It could not be appended, and a ForwardResult with a code will say so: nothing of this stream is taken any more, for
- * the sender may rely on that. */
+ * the sender may rely on that. (Not for this member's own commands: port.send tells them at once, and the stream
+ * goes on.) */
 void acceptor_refused(struct acceptor *a, uint64_t from, uint64_t stream);
 
 #endif

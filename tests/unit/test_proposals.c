@@ -759,6 +759,27 @@ static void test_clock_set_back(void **state)
 	assert_true(taken);
 }
 
+/* The same, when commands are given up before the silence is long enough. */
+static void test_silence_of_many(void **state)
+{
+	struct fixture *f = *state;
+	struct proposals_port port = {f, send, realtime_ns, wake};
+	uint64_t stream;
+
+	proposals_free(f->p);
+	f->p = proposals_new(&port, 700);
+	proposals_set_leader(f->p, 5, 2, f->now_ms);
+	proposals_set_session(f->p, 77);
+	add(f, NULL);
+	stream = last(f)->stream;
+	for (unsigned i = 0; i < 40; i++) {
+		pass(f, 100);
+		if (proposals_count(f->p) == 0)
+			add(f, NULL);
+	}
+	assert_true(last(f)->stream > stream + (2ull << 34)); /* it leapt twice */
+}
+
 int main(void)
 {
 #define SERVING(test) cmocka_unit_test_setup_teardown(test, setup_serving, teardown)
@@ -789,6 +810,7 @@ int main(void)
 		SERVING(test_end_stays_in_its_term),
 		SERVING(test_acceptor),
 		SERVING(test_clock_set_back),
+		SERVING(test_silence_of_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
