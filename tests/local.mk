@@ -38,6 +38,8 @@ UNIT_TESTS = \
 	tests/unit/test_machine \
 	tests/unit/test_member \
 	tests/unit/test_net \
+	tests/unit/test_net_key \
+	tests/unit/test_net_refusals \
 	tests/unit/test_plan \
 	tests/unit/test_proposals \
 	tests/unit/test_readindex \
@@ -62,6 +64,7 @@ tests_unit_test_lock_SOURCES = tests/unit/test_lock.c $(LOCK_FIXTURE)
 tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
 tests_unit_test_member_SOURCES = tests/unit/test_member.c $(MACHINE_FIXTURE)
 tests_unit_test_net_SOURCES = tests/unit/test_net.c $(NET_FIXTURE)
+tests_unit_test_net_refusals_SOURCES = tests/unit/test_net_refusals.c $(NET_FIXTURE)
 NET_FIXTURE = tests/unit/net_fixture.c tests/unit/net_fixture.h
 tests_unit_test_transaction_end_SOURCES = tests/unit/test_transaction_end.c tests/unit/replica_stub.c $(MACHINE_FIXTURE)
 MACHINE_FIXTURE = tests/unit/machine_fixture.c tests/unit/machine_fixture.h

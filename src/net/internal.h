@@ -116,6 +116,7 @@ struct link {
 	uint64_t made_ms, since_ms; /* since_ms: it was tried anew, or the connection ended */
 	unsigned failed; /* handshakes in a row */
 	unsigned turn;	 /* which of a name's addresses is next */
+	unsigned retry_ms;
 	uv_getaddrinfo_t lookup;
 	bool is_looking_up, is_dead;
 
@@ -123,7 +124,7 @@ struct link {
 	unsigned waiting_count;
 };
 
-/* NULL: no memory. kind, from, to: for a routing id that nobody else has, and that a successor has again. */
+/* NULL: no memory. number: no other link of this kind has it (a member's is its number, for its successor's sake). */
 struct link *link_new(struct net *n, const char *text, const struct address *address, bool is_patient, uint64_t number);
 /* The link goes now; its memory when a lookup under way has ended. */
 void link_close(struct link *l);

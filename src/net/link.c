@@ -3,7 +3,7 @@
  * ZeroMQ connects again by itself, but not always: it gives up after what it takes for a breach of protocol (somebody
  * else had that port for a moment, or another key), and it would look up a name in the I/O thread, which must not wait
  * for anybody. So names are looked up here, in libuv's pool, and a link that has no connection for RETRY_MS is made
- * anew, with the next of the name's addresses.
+ * anew, with the next of the name's addresses. (A name's second address is tried sooner.)
  *
  * What waits is bounded twice: by number in ZeroMQ (QUEUE_MESSAGES), and by bytes here: each message carries a pointer
  * to its link's outbox, which the I/O thread tells when the bytes have gone out. */
@@ -20,6 +20,7 @@
 #define RECONNECT_MS 20
 #define RECONNECT_MS_MAX 500
 #define RETRY_MS 3000u
+#define RETRY_NEXT_MS 700u /* a name has another address to try */
 #define GREETING_MS 1000u /* so long the first messages to a member wait for its connection */
 #define FAILED_MAX 3u	  /* handshakes that end without a word, until it is told */
 
@@ -205,13 +206,15 @@ static void connect_to(struct link *l, const struct address *a)
 
 /* ---- names ---- */
 
-static const struct addrinfo *choose(const struct addrinfo *list, unsigned turn)
+static const struct addrinfo *choose(struct link *l, const struct addrinfo *list)
 {
 	const struct addrinfo *a;
-	unsigned count = 0;
+	unsigned count = 0, turn;
 	for (a = list; a; a = a->ai_next)
 		count++;
-	for (a = list, turn %= count ? count : 1; a && turn; turn--)
+	turn = count ? l->turn++ % count : 0;
+	l->retry_ms = count > 1 ? RETRY_NEXT_MS : RETRY_MS;
+	for (a = list; a && turn; turn--)
 		a = a->ai_next;
 	return a;
 }
@@ -220,7 +223,7 @@ static void looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *li
 {
 	struct link *l = request->data;
 	struct net *n = l->net;
-	const struct addrinfo *found = status == 0 ? choose(list, l->turn++) : NULL;
+	const struct addrinfo *found = status == 0 ? choose(l, list) : NULL;
 	struct address a;
 
 	l->is_looking_up = false;
@@ -291,6 +294,7 @@ struct link *link_new(struct net *n, const char *text, const struct address *add
 	snprintf(l->text, sizeof l->text, "%s", text);
 	l->is_patient = is_patient;
 	l->made_ms = uv_now(n->loop);
+	l->retry_ms = RETRY_MS;
 	make_routing_id(l, number);
 	start(l);
 	return l;
@@ -350,7 +354,7 @@ void link_tick(struct link *l, uint64_t now_ms)
 	send_waiting(l);
 	if (!may_wait(l))
 		drop_waiting(l);
-	if (l->is_connected || l->is_looking_up || now_ms - l->since_ms < RETRY_MS)
+	if (l->is_connected || l->is_looking_up || now_ms - l->since_ms < l->retry_ms)
 		return;
 	disconnect(l);
 	start(l);

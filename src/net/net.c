@@ -1,7 +1,7 @@
 /* Sockets on the loop.
  *
  * ZMQ_FD is readable when the I/O thread has something to say to its socket, and that is only told again after all
- * was taken: so whoever reads goes on until there is nothing more. A turn of the loop takes so much (TURN_FRAMES,
+ * was taken: so whoever reads goes on until there is nothing more, and reads once before anything is told. A turn of the loop takes so much (TURN_FRAMES,
  * TURN_BYTES) that the kernel's requests and the disk get theirs; what is left over is for the next turn, which an idle
  * handle keeps from sleeping. No turn asks ZeroMQ anything when its file descriptor is silent. */
 #include <errno.h>
@@ -343,8 +343,14 @@ static bool watch_all(struct net *n)
 	n->handles = 2;
 	n->is_ready = watch_start(n, &n->router, on_router) && watch_start(n, &n->monitor, on_monitor) &&
 		      watch_start(n, &n->zap, on_zap);
+	if (!n->is_ready)
+		return false;
+	on_monitor(n);
+	if (n->zap.socket)
+		on_zap(n);
+	uv_idle_start(&n->idle, on_idle); /* the receiver is called from the loop */
 	net_hurry(n);
-	return n->is_ready;
+	return true;
 }
 
 static int open_sockets(struct net *n, const struct net_config *config, char *error, size_t error_size)

@@ -32,7 +32,7 @@ struct net_config {
 	const char *listen;	/* tcp://HOST:PORT; HOST may be a name, an IPv4 address, [IPv6] or *; PORT 0: any */
 	const uint8_t *key;	/* NET_KEY_BYTES; NULL: not encrypted */
 	const struct log *log;	/* borrowed; NULL: silent */
-	unsigned heartbeat_ms;	/* dead links are noticed after about four of these; 0: 1000 */
+	unsigned heartbeat_ms;	/* dead links are noticed after about four of these, and 2 s; 0: 1000 */
 	/* An envelope came in: of this cluster or of a joiner, for this member or for whoever listens. Borrowed. From
 	 * the loop. It may send, and it may call net_close. */
 	void (*receive)(void *ctx, const Coordfs__Envelope *e);
@@ -84,7 +84,10 @@ struct net_peer_state {
 void net_peers(struct net *n, void (*each)(void *ctx, const struct net_peer_state *peer), void *ctx);
 struct net_totals {
 	uint64_t sent, received, dropped;
-	uint64_t refused_key, refused_cluster, refused_protocol, refused_malformed;
+	uint64_t refused_key;	    /* handshakes, theirs or ours */
+	uint64_t refused_cluster;   /* of another cluster, or for another member */
+	uint64_t refused_protocol;  /* newer */
+	uint64_t refused_malformed;
 	const char *trouble; /* the last refusal in plain words, for cluster/status, for a minute; NULL: none */
 };
 void net_totals(struct net *n, struct net_totals *out);

@@ -8,10 +8,10 @@
 
 /* ---- unpacking ---- */
 
-/* A message of two bytes for each entry would unpack to fifty times its size. The smallest real entries (a barrier, in
- * a batch) unpack to sixteen times theirs, larger ones to less than twice. */
-#define UNPACKED_BASE_BYTES (64u << 10)
-#define UNPACKED_FACTOR 16u
+/* A message of empty entries would unpack to a hundred times its size. The smallest real entries (barriers, of which
+ * there is one for each election) unpack to thirty times theirs, those with a command to less than five times. */
+#define UNPACKED_BASE_BYTES (1u << 20)
+#define UNPACKED_FACTOR 32u
 #define UNPACKED_BYTES_MAX (128u << 20)
 
 static void *budget_get(void *ctx, size_t size)

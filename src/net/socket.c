@@ -7,6 +7,7 @@
 #define OVERHEAD_BYTES 1024
 #define CONNECT_TIMEOUT_MS 2000
 #define HANDSHAKE_MS 3000
+#define SILENCE_MS_MIN 2000
 
 bool socket_set(void *socket, int option, int value)
 {
@@ -32,14 +33,16 @@ bool socket_is_writable(void *socket)
 	return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 && events & ZMQ_POLLOUT;
 }
 
-/* A ping each heartbeat; without any sign of life for three after it, the connection is gone. What else is sent on it
- * counts as life only once it has arrived whole: a line must carry the largest message in that time. */
+/* A ping each heartbeat; without any sign of life for three after it, the connection is gone. A message counts as life
+ * only once it has arrived whole and been decrypted, which for the largest takes most of a second on a slow, busy
+ * machine: hence SILENCE_MS_MIN, and a line must carry the largest message in that time. */
 bool socket_set_common(void *socket, unsigned heartbeat_ms, bool is_ipv6)
 {
+	int silence_ms = heartbeat_ms * 3 > SILENCE_MS_MIN ? (int)heartbeat_ms * 3 : SILENCE_MS_MIN;
 	int64_t bytes_max = (int64_t)NET_MESSAGE_BYTES_MAX + OVERHEAD_BYTES;
 	return socket_set(socket, ZMQ_LINGER, 0) && socket_set(socket, ZMQ_IPV6, is_ipv6) &&
 	       socket_set(socket, ZMQ_HEARTBEAT_IVL, (int)heartbeat_ms) &&
-	       socket_set(socket, ZMQ_HEARTBEAT_TIMEOUT, (int)heartbeat_ms * 3) &&
+	       socket_set(socket, ZMQ_HEARTBEAT_TIMEOUT, silence_ms) &&
 	       socket_set(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) &&
 	       socket_set(socket, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS) &&
 	       socket_set_bytes(socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);

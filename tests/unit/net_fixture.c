@@ -25,6 +25,7 @@ int net_setup(void **state)
 	uv_timer_start(&f->wake, on_wake, 5, 5);
 	log_init(&f->log, "test");
 	f->log.level = LOG_LEVEL_DEBUG;
+	f->heartbeat_ms = 200;
 	f->log.fd = f->log_fd = memfd_create("log", MFD_CLOEXEC);
 	assert_true(f->log_fd >= 0);
 	*state = f;
@@ -94,7 +95,7 @@ void open_at(struct fixture *f, unsigned id, const char *listen, const uint8_t *
 	struct member *m = &f->members[id];
 	char error[256] = "";
 	const struct net_config config = {
-		.listen = listen, .key = key, .log = &f->log, .heartbeat_ms = 200, .receive = on_receive, .ctx = m};
+		.listen = listen, .key = key, .log = &f->log, .heartbeat_ms = f->heartbeat_ms, .receive = on_receive, .ctx = m};
 	int code;
 	*m = (struct member){.fixture = f, .in_order = true};
 	code = net_open(&f->loop, &config, &m->net, error, sizeof error);
@@ -228,7 +229,70 @@ static bool total_is_reached(struct fixture *f, void *ctx)
 void expect_total(struct fixture *f, unsigned id, size_t which, uint64_t at_least)
 {
 	struct total t = {id, which, at_least};
-	run_until(f, total_is_reached, &t, "a figure of net_totals");
+	char what[512];
+	struct net_totals now = totals_of(f, id);
+	snprintf(what, sizeof what, "member %u's figure %zu reaches %llu; before: key %llu, cluster %llu, protocol %llu, malformed %llu, %s", id,
+		 which / sizeof(uint64_t), (unsigned long long)at_least, (unsigned long long)now.refused_key,
+		 (unsigned long long)now.refused_cluster, (unsigned long long)now.refused_protocol,
+		 (unsigned long long)now.refused_malformed, now.trouble ? now.trouble : "no trouble");
+	run_until(f, total_is_reached, &t, what);
+}
+
+/* ---- strangers ---- */
+
+struct stranger stranger_to(struct fixture *f, unsigned id, int type, const uint8_t *server_key,
+			    const uint8_t *public_key, const uint8_t *secret_key)
+{
+	struct stranger s = {.zmq = zmq_ctx_new()};
+	const int linger = 0;
+	s.socket = zmq_socket(s.zmq, type);
+	assert_non_null(s.socket);
+	assert_int_equal(zmq_setsockopt(s.socket, ZMQ_LINGER, &linger, sizeof linger), 0);
+	if (server_key) {
+		assert_int_equal(zmq_setsockopt(s.socket, ZMQ_CURVE_SERVERKEY, server_key, 32), 0);
+		assert_int_equal(zmq_setsockopt(s.socket, ZMQ_CURVE_PUBLICKEY, public_key, 32), 0);
+		assert_int_equal(zmq_setsockopt(s.socket, ZMQ_CURVE_SECRETKEY, secret_key, 32), 0);
+	}
+	assert_int_equal(zmq_connect(s.socket, net_address(f->members[id].net)), 0);
+	return s;
+}
+
+struct stranger stranger_at(const char *listen, int read_ahead, char endpoint[NET_ADDRESS_BYTES])
+{
+	struct stranger s = {.zmq = zmq_ctx_new()};
+	size_t size = NET_ADDRESS_BYTES;
+	s.socket = zmq_socket(s.zmq, ZMQ_ROUTER);
+	assert_non_null(s.socket);
+	assert_int_equal(zmq_setsockopt(s.socket, ZMQ_RCVHWM, &read_ahead, sizeof read_ahead), 0);
+	assert_int_equal(zmq_bind(s.socket, listen), 0);
+	assert_int_equal(zmq_getsockopt(s.socket, ZMQ_LAST_ENDPOINT, endpoint, &size), 0);
+	return s;
+}
+
+void stranger_free(struct stranger *s)
+{
+	zmq_close(s->socket);
+	zmq_ctx_term(s->zmq);
+}
+
+void stranger_send(struct stranger *s, const void *data, size_t size, bool more)
+{
+	assert_int_equal(zmq_send(s->socket, data, size, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)), size);
+}
+
+void stranger_sends_envelope(struct stranger *s, uint32_t protocol, const uint8_t *cluster, uint64_t from, uint64_t to)
+{
+	Coordfs__Envelope e = COORDFS__ENVELOPE__INIT;
+	Coordfs__ReadRequest q = COORDFS__READ_REQUEST__INIT;
+	uint8_t packed[256];
+	e.protocol = protocol;
+	e.cluster = (ProtobufCBinaryData){cluster ? 16 : 0, (uint8_t *)(uintptr_t)cluster};
+	e.from = from;
+	e.to = to;
+	e.of_case = COORDFS__ENVELOPE__OF_READ_REQUEST;
+	e.read_request = &q;
+	q.nonce = 1;
+	stranger_send(s, packed, coordfs__envelope__pack(&e, packed), false);
 }
 
 unsigned log_count(struct fixture *f, const char *text)

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <zmq.h>
+
 #include "net/net.h"
 
 #define MEMBERS 3
@@ -32,6 +34,7 @@ struct fixture {
 	uv_timer_t wake; /* so that conditions and deadlines are looked at */
 	struct log log;
 	int log_fd; /* an unlinked file */
+	unsigned heartbeat_ms; /* of those opened next; 200 */
 	struct member members[MEMBERS + 1]; /* [1] is member 1 */
 };
 
@@ -61,6 +64,21 @@ struct net_totals totals_of(struct fixture *f, unsigned id);
 struct net_peer_state peer_of(struct fixture *f, unsigned id, unsigned peer);
 /* Until the counter of member id reaches at_least; which: offset of a field of net_totals. */
 void expect_total(struct fixture *f, unsigned id, size_t which, uint64_t at_least);
+/* ---- a stranger: a bare ZeroMQ socket in this process ---- */
+
+struct stranger {
+	void *zmq, *socket;
+};
+/* Who goes to member id's port. server_key NULL: unencrypted; else with the key pair given (binary). */
+struct stranger stranger_to(struct fixture *f, unsigned id, int type, const uint8_t *server_key,
+			    const uint8_t *public_key, const uint8_t *secret_key);
+/* Whom others may take for a member: a ROUTER. endpoint: what to tell them. */
+struct stranger stranger_at(const char *listen, int read_ahead, char endpoint[NET_ADDRESS_BYTES]);
+void stranger_free(struct stranger *s);
+void stranger_send(struct stranger *s, const void *data, size_t size, bool more);
+/* An envelope with what is given, and a read request inside. */
+void stranger_sends_envelope(struct stranger *s, uint32_t protocol, const uint8_t *cluster, uint64_t from, uint64_t to);
+
 unsigned log_count(struct fixture *f, const char *text); /* lines with it */
 uint16_t port_of(const char *address);
 
