@@ -186,12 +186,15 @@ EXTRA_DIST += $(TIDY_TESTS) tests/tidy/functions.limit
 
 FUZZERS = \
 	tests/fuzz/fuzz_command \
+	tests/fuzz/fuzz_envelope \
 	tests/fuzz/fuzz_image \
 	tests/fuzz/fuzz_parse \
 	tests/fuzz/fuzz_text
 
 tests_fuzz_fuzz_command_SOURCES = tests/fuzz/fuzz_command.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_command_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_envelope_SOURCES = tests/fuzz/fuzz_envelope.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_envelope_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_image_SOURCES = tests/fuzz/fuzz_image.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_image_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_parse_SOURCES = tests/fuzz/fuzz_parse.c $(FUZZ_MAIN)
