@@ -104,6 +104,7 @@ src_libcoordfs_a_SOURCES = \
 	src/replica/engine.c \
 	src/replica/fetch.c \
 	src/replica/internal.h \
+	src/replica/join.c src/replica/join.h \
 	src/replica/logcheck.c src/replica/logcheck.h \
 	src/replica/joining.c \
 	src/replica/lead.c \

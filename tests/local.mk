@@ -33,6 +33,7 @@ UNIT_TESTS = \
 	tests/unit/test_backup \
 	tests/unit/test_info \
 	tests/unit/test_lease \
+	tests/unit/test_join \
 	tests/unit/test_libraries \
 	tests/unit/test_lock \
 	tests/unit/test_machine \
@@ -62,6 +63,7 @@ tests_unit_test_checker_SOURCES = tests/unit/test_checker.c $(HISTORY_CHECKER)
 tests_unit_test_checker_random_SOURCES = tests/unit/test_checker_random.c $(HISTORY_CHECKER)
 tests_unit_test_lock_SOURCES = tests/unit/test_lock.c $(LOCK_FIXTURE)
 tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
+tests_unit_test_join_SOURCES = tests/unit/test_join.c $(MACHINE_FIXTURE)
 tests_unit_test_member_SOURCES = tests/unit/test_member.c $(MACHINE_FIXTURE)
 tests_unit_test_net_SOURCES = tests/unit/test_net.c $(NET_FIXTURE)
 tests_unit_test_net_refusals_SOURCES = tests/unit/test_net_refusals.c $(NET_FIXTURE)

@@ -207,6 +207,8 @@ void machine_members(struct machine *m, int (*each)(void *ctx, const struct memb
 uint64_t machine_member_named(struct machine *m, const char *name); /* its number; 0: there is none */
 /* A member's name is a file name below cluster/members, and a word in reports. */
 bool machine_member_name_is_valid(const char *name);
+/* Its address: "tcp://" and more, no blanks; or "", it listens to nobody. */
+bool machine_member_address_is_valid(const char *address);
 
 /* The recorded end of the transaction `name` begun by `member` (NULL: the latest under that name).
  * ERR_NOT_FOUND; free with coordfs__outcome__free_unpacked(out, NULL). */

@@ -72,7 +72,7 @@ static bool is_graphic(const char *text)
 	return *text == '\0';
 }
 
-static bool address_is_valid(const char *address)
+bool machine_member_address_is_valid(const char *address)
 {
 	if (!address[0])
 		return true;
@@ -90,7 +90,7 @@ static bool name_check(const char *name, struct reply *r)
 
 static bool address_check(const char *address, struct reply *r)
 {
-	if (!address_is_valid(address))
+	if (!machine_member_address_is_valid(address))
 		refuse(r, ERR_INVALID, "a member's address is tcp://HOST:PORT, at most %u bytes", MEMBER_ADDRESS_BYTES);
 	return r->code == 0;
 }
@@ -261,8 +261,9 @@ bool member_may_open(struct machine *m, const char *name)
 
 static bool record_is_valid(uint64_t id, const Coordfs__Member *record)
 {
-	return id && machine_member_name_is_valid(record->name) && address_is_valid(record->address) &&
-	       record->token.len == MEMBER_TOKEN_BYTES && record->wish <= MEMBER_STANDBY;
+	return id && machine_member_name_is_valid(record->name) &&
+	       machine_member_address_is_valid(record->address) && record->token.len == MEMBER_TOKEN_BYTES &&
+	       record->wish <= MEMBER_STANDBY;
 }
 
 int member_load(struct member_table *t, uint64_t id, const Coordfs__Member *record)
