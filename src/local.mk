@@ -1,8 +1,10 @@
 # The program is src/main.c with its tools; all other rooms, and the options, are the library, so that tests link them.
 
 bin_PROGRAMS += src/coordfs
+# allocate.c stands in for a function of libc: linked by name, since nothing of ours calls it.
 src_coordfs_SOURCES = src/main.c src/await.c src/await.h \
-	src/tool.c src/tool.h src/tool_keygen.c src/tool_recover.c src/tool_restore.c
+	src/tool.c src/tool.h src/tool_keygen.c src/tool_recover.c src/tool_restore.c \
+	src/replica/allocate.c
 src_coordfs_LDADD = $(COORDFS_LIBS)
 
 noinst_LIBRARIES += src/libcoordfs.a

@@ -28,6 +28,7 @@ CLEANFILES += tests/system.lock
 LDADD = $(COORDFS_LIBS) $(CMOCKA_LIBS)
 
 UNIT_TESTS = \
+	tests/unit/test_allocate \
 	tests/unit/test_checker \
 	tests/unit/test_checker_random \
 	tests/unit/test_backup \
@@ -59,6 +60,7 @@ UNIT_TESTS = \
 	tests/unit/test_text \
 	tests/unit/test_transaction_end
 
+tests_unit_test_allocate_SOURCES = tests/unit/test_allocate.c src/replica/allocate.c
 tests_unit_test_checker_SOURCES = tests/unit/test_checker.c $(HISTORY_CHECKER)
 tests_unit_test_checker_random_SOURCES = tests/unit/test_checker_random.c $(HISTORY_CHECKER)
 tests_unit_test_lock_SOURCES = tests/unit/test_lock.c $(LOCK_FIXTURE)
