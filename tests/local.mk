@@ -156,6 +156,7 @@ SYSTEM_TESTS = \
 	tests/system/corrupt.sh \
 	tests/system/crash.sh \
 	tests/system/keygen.sh \
+	tests/system/restore.sh \
 	tests/system/quickstart.sh \
 	tests/system/lab.sh \
 	tests/system/history.sh
