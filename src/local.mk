@@ -42,6 +42,7 @@ src_libcoordfs_a_SOURCES = \
 	src/front/names.c \
 	src/front/names_table.c \
 	src/front/notes.c src/front/notes.h \
+	src/front/owed.c src/front/owed.h \
 	src/front/parse.c src/front/parse.h \
 	src/front/poll.c \
 	src/front/readme.c \
@@ -57,7 +58,7 @@ src_libcoordfs_a_SOURCES = \
 	src/front/transaction_text.c \
 	src/front/transactions.c src/front/transactions.h \
 	src/front/virtual.c src/front/virtual.h \
-	src/front/waiters.h \
+	src/front/waiters.c src/front/waiters.h \
 	src/front/xattr.c \
 	src/machine/attr.c \
 	src/machine/check.c \

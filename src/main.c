@@ -189,6 +189,20 @@ static void on_ready(void *ctx)
 	log_line(&p->log, LOG_LEVEL_INFO, "%s serves on %s", p->options.source, p->options.mountpoint);
 }
 
+static void on_restoring(void *ctx)
+{
+	struct program *p = ctx;
+
+	front_restoring(p->front);
+}
+
+static void on_restored(void *ctx)
+{
+	struct program *p = ctx;
+
+	front_restored(p->front);
+}
+
 static void on_failed(void *ctx, const char *text)
 {
 	struct program *p = ctx;
@@ -234,6 +248,8 @@ static int open_replica(struct program *p, char *error, size_t error_size)
 				.before_gone = front_before_gone,
 				.log = front_log,
 			},
+		.restoring = on_restoring,
+		.restored = on_restored,
 		.ready = on_ready,
 		.failed = on_failed,
 		.ctx = p,

@@ -58,7 +58,8 @@ UNIT_TESTS = \
 	tests/unit/test_store \
 	tests/unit/test_parse \
 	tests/unit/test_text \
-	tests/unit/test_transaction_end
+	tests/unit/test_transaction_end \
+	tests/unit/test_waiters
 
 tests_unit_test_allocate_SOURCES = tests/unit/test_allocate.c src/replica/allocate.c
 tests_unit_test_checker_SOURCES = tests/unit/test_checker.c $(HISTORY_CHECKER)
@@ -70,6 +71,7 @@ tests_unit_test_member_SOURCES = tests/unit/test_member.c $(MACHINE_FIXTURE)
 tests_unit_test_net_SOURCES = tests/unit/test_net.c $(NET_FIXTURE)
 tests_unit_test_net_refusals_SOURCES = tests/unit/test_net_refusals.c $(NET_FIXTURE)
 NET_FIXTURE = tests/unit/net_fixture.c tests/unit/net_fixture.h
+tests_unit_test_waiters_SOURCES = tests/unit/test_waiters.c tests/unit/replica_stub.c $(MACHINE_FIXTURE)
 tests_unit_test_transaction_end_SOURCES = tests/unit/test_transaction_end.c tests/unit/replica_stub.c $(MACHINE_FIXTURE)
 MACHINE_FIXTURE = tests/unit/machine_fixture.c tests/unit/machine_fixture.h
 REPLICA_FIXTURE = tests/unit/replica_fixture.c tests/unit/replica_fixture.h

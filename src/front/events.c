@@ -1,7 +1,11 @@
-/* What applied entries mean for this mount. Called in the middle of machine_apply: nothing here proposes. */
+/* What applied entries mean for this mount. Called in the middle of machine_apply (or, when this member notices by its
+ * clock that its session is over, from the loop): nothing here proposes, nor lets go of a view. */
 
 #include "front/front.h"
 #include "front/handle.h"
+#include "front/loop.h"
+#include "front/owed.h"
+#include "front/transactions.h"
 #include "front/waiters.h"
 
 static bool is_ours(const struct front *f, uint64_t session)
@@ -9,11 +13,18 @@ static bool is_ours(const struct front *f, uint64_t session)
 	return f->replica && session == replica_session(f->replica);
 }
 
-/* All that the session held is gone. (It is not ended by this mount itself while it serves.) */
-static void session_is_over(struct front *f)
+/* All that the session held is gone. Once for each session: after it was noticed by the clock its end still comes with
+ * the log, or shows when the state is replaced. */
+static void session_is_over(struct front *f, uint64_t session)
 {
-	waiters_deny_all(f, ERR_STALE);
+	if (session == f->session_over)
+		return;
+	f->session_over = session;
+	f->epoch++;
 	handles_lost_all(f->handles);
+	waiters_session_over(f);
+	owed_session_over(f);
+	transactions_session_over(f);
 }
 
 void front_event(void *ctx, const struct event *event)
@@ -35,7 +46,7 @@ void front_event(void *ctx, const struct event *event)
 		break;
 	case EVENT_SESSION_END:
 		if (is_ours(f, event->session))
-			session_is_over(f);
+			session_is_over(f, event->session);
 		break;
 	case EVENT_CHANGE:
 		handles_changed(f->handles, event->inode);
@@ -59,4 +70,33 @@ void front_log(void *ctx, const char *line)
 	const struct front *f = ctx;
 
 	log_line(f->log, LOG_LEVEL_WARNING, "%s", line);
+}
+
+/* ---- the state is replaced ---- */
+
+/* No requests are read until it is there. */
+void front_restoring(void *ctx)
+{
+	struct front *f = ctx;
+
+	if (!f->session)
+		return;
+	loop_pause(f);
+	transactions_restoring(f);
+}
+
+void front_restored(void *ctx)
+{
+	struct front *f = ctx;
+	uint64_t session;
+
+	if (!f->session)
+		return;
+	session = replica_session(f->replica);
+	if (session && !machine_session_alive(replica_machine(f->replica), session))
+		session_is_over(f, session);
+	handles_restored(f);
+	waiters_restored(f);
+	transactions_restored(f);
+	loop_resume(f);
 }

@@ -262,7 +262,7 @@ void file_truncate_now(struct front *f, struct handle *h)
 	write.truncate = true;
 	command.of_case = COORDFS__COMMAND__OF_WRITE;
 	command.write = &write;
-	handle_propose_unasked(f, h, &command);
+	handle_propose_unasked(f, h, &command, false);
 }
 
 void files_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)

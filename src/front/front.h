@@ -62,7 +62,8 @@ struct front_config {
 };
 
 struct handles;	     /* handle.c: open files by inode, for events, orphans, poll */
-struct waiters;	     /* locks.c: lock requests that wait for their grant */
+struct waiters;	     /* waiters.c: requests for locks on their way */
+struct owed;	     /* owed.c: what must be given back */
 struct notes;	     /* notes.c: the last error of each path, for `.info` */
 struct loop_io;	     /* loop.c: the poll handle, buffer and spin state */
 struct transactions; /* transactions.c */
@@ -76,6 +77,7 @@ struct front {
 	struct front_config config;
 	struct handles *handles;
 	struct waiters *waiters;
+	struct owed *owed;
 	struct transactions *transactions;
 	struct notes *notes;
 	struct names *names;
@@ -84,6 +86,8 @@ struct front {
 	char *scratch; /* LIMIT_FILE_BYTES, for building one reply; free again when the operation returns */
 	bool direct_io_mmap; /* the kernel allows shared mappings of direct_io files */
 	int64_t started_ns;  /* CLOCK_REALTIME */
+	uint64_t epoch;	     /* grows with each session that is over */
+	uint64_t session_over; /* the last of ours that was */
 };
 
 /* The front of a request. */
@@ -113,6 +117,9 @@ void front_free(struct front *f);
 void front_event(void *ctx, const struct event *event);
 void front_before_gone(void *ctx, uint64_t inode, uint64_t session);
 void front_log(void *ctx, const char *line);
+/* For replica_config, with ctx = struct front: the machine is about to be replaced, and is. */
+void front_restoring(void *ctx);
+void front_restored(void *ctx);
 
 /* ---- a request on its way ---- */
 

@@ -7,6 +7,8 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "front/owed.h"
+
 struct opened {
 	uint64_t inode;
 	struct handle *handles;
@@ -177,15 +179,28 @@ bool handles_truncating(struct handles *t, uint64_t inode, pid_t opener)
 	return false;
 }
 
-/* ---- owners of fcntl locks ---- */
+/* ---- who holds what ---- */
 
-int handle_took_posix(struct handle *h, uint64_t id)
+static struct lock_owner *owner_find(const struct handle *h, uint64_t id)
 {
 	struct lock_owner *owner;
 
 	LL_FOREACH (h->opened->owners, owner)
 		if (owner->owner == id && owner->handle == h)
-			return OK;
+			return owner;
+	return NULL;
+}
+
+int handle_asks(struct handle *h, enum lock_kind kind, uint64_t id)
+{
+	struct lock_owner *owner;
+
+	if (kind == LOCK_KIND_FLOCK) {
+		h->asks_flock = true;
+		return OK;
+	}
+	if (owner_find(h, id))
+		return OK;
 	owner = malloc(sizeof *owner);
 	if (!owner)
 		return ERR_NO_MEMORY;
@@ -194,7 +209,46 @@ int handle_took_posix(struct handle *h, uint64_t id)
 	return OK;
 }
 
-bool handle_gave_posix(struct handle *h, uint64_t id)
+/* A close by the owner in between has forgotten him: then this came too late for it, and closing must know. Without
+ * memory the lock goes with the session. */
+void handle_took(struct handle *h, enum lock_kind kind, uint64_t id)
+{
+	struct lock_owner *owner;
+
+	if (handle_asks(h, kind, id) < 0)
+		return;
+	if (kind == LOCK_KIND_FLOCK)
+		h->holds_flock = true;
+	else if ((owner = owner_find(h, id)))
+		owner->holds = true;
+}
+
+void handle_gave(struct handle *h, enum lock_kind kind, uint64_t id)
+{
+	struct lock_owner *owner;
+
+	if (kind == LOCK_KIND_FLOCK) {
+		h->holds_flock = h->asks_flock = false;
+		return;
+	}
+	LL_FOREACH (h->opened->owners, owner)
+		if (owner->owner == id)
+			owner->holds = false;
+}
+
+bool handle_holds(const struct handle *h, enum lock_kind kind, uint64_t id)
+{
+	const struct lock_owner *owner;
+
+	if (kind == LOCK_KIND_FLOCK)
+		return h->holds_flock;
+	LL_FOREACH (h->opened->owners, owner)
+		if (owner->owner == id && owner->holds)
+			return true;
+	return false;
+}
+
+bool handle_forget_owner(struct handle *h, uint64_t id)
 {
 	struct lock_owner *owner, *next;
 	bool any = false;
@@ -209,14 +263,24 @@ bool handle_gave_posix(struct handle *h, uint64_t id)
 	return any;
 }
 
-bool handle_has_posix(const struct handle *h)
+bool handle_has_asked(const struct handle *h)
 {
 	const struct lock_owner *owner;
 
 	LL_FOREACH (h->opened->owners, owner)
 		if (owner->handle == h)
 			return true;
-	return false;
+	return h->asks_flock;
+}
+
+static bool holds_any(const struct handle *h)
+{
+	const struct lock_owner *owner;
+
+	LL_FOREACH (h->opened->owners, owner)
+		if (owner->handle == h && owner->holds)
+			return true;
+	return h->holds_flock;
 }
 
 /* ---- effects of a close ---- */
@@ -260,16 +324,22 @@ static void on_unasked_done(void *ctx, const struct reply *reply)
 	free(u);
 }
 
-void handle_propose_unasked(struct front *f, struct handle *h, const Coordfs__Command *command)
+/* Without memory nobody is left to be told; a lock goes with the session at the latest. */
+void handle_propose_unasked(struct front *f, struct handle *h, const Coordfs__Command *command, bool owed)
 {
 	struct unasked *u = malloc(sizeof *u);
 
 	if (!u)
-		return; /* nobody is left to be told; a lock goes with the session at the latest */
+		return;
 	*u = (struct unasked){f, h->opened, NULL};
+	if (!owed)
+		replica_propose(f->replica, command, on_unasked_done, u);
+	else if (owed_propose(f, command, on_unasked_done, NULL, u) < 0) {
+		free(u);
+		return;
+	}
 	f->handles->last_unasked = u;
 	h->opened->unsettled++;
-	replica_propose(f->replica, command, on_unasked_done, u);
 }
 
 /* ---- events ---- */
@@ -320,9 +390,43 @@ void handles_lost_all(struct handles *t)
 
 	HASH_ITER (hh, t->by_inode, o, next)
 		DL_FOREACH (o->handles, h) {
-			if (!h->holds_flock && !handle_has_posix(h))
+			if (!holds_any(h))
 				continue;
 			h->lost = true;
+			wake(h);
+		}
+}
+
+/* ---- restored ---- */
+
+static int confirm(void *ctx, const struct lock_info *lock)
+{
+	struct front *f = ctx;
+	struct opened *o;
+	struct handle *h;
+
+	if (lock->token == 0 || lock->session != replica_session(f->replica))
+		return 0;
+	o = opened_find(f->handles, lock->inode);
+	if (o)
+		DL_FOREACH (o->handles, h)
+			h->confirmed = h->confirmed || h->number == lock->handle;
+	return 0;
+}
+
+void handles_restored(struct front *f)
+{
+	struct opened *o, *next;
+	struct handle *h;
+
+	HASH_ITER (hh, f->handles->by_inode, o, next)
+		DL_FOREACH (o->handles, h)
+			h->confirmed = false;
+	machine_locks(replica_machine(f->replica), 0, confirm, f);
+	HASH_ITER (hh, f->handles->by_inode, o, next)
+		DL_FOREACH (o->handles, h) {
+			h->changed = true;
+			h->lost = h->lost || (holds_any(h) && !h->confirmed);
 			wake(h);
 		}
 }

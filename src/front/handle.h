@@ -14,9 +14,11 @@ struct handle {
 	pid_t opener; /* the thread that opened it */
 	bool append;
 	bool truncating; /* opened with O_TRUNC, which has not taken effect yet */
-	bool holds_flock;
+	bool asks_flock;  /* something of it may be in the log: closing gives it back */
+	bool holds_flock; /* the caller was told so */
 	bool lost;    /* it held a lock that was taken away: ESTALE until it is closed */
 	bool changed; /* since it last read */
+	bool confirmed; /* for handles_restored */
 	struct fuse_pollhandle *poll; /* who wants to be told, or NULL */
 	struct text text;	      /* counters and fences */
 };
@@ -37,6 +39,7 @@ struct lock_owner {
 	struct lock_owner *next;
 	uint64_t owner;
 	struct handle *handle;
+	bool holds; /* he was told so */
 };
 
 /* One inode that is open here, or was until just now. */
@@ -63,10 +66,15 @@ struct orphan *handles_orphan(struct handles *t, uint64_t inode);
 /* True when the thread has a handle on the inode whose O_TRUNC is still to come: it sees an empty file. */
 bool handles_truncating(struct handles *t, uint64_t inode, pid_t opener);
 
-/* fcntl locks: who may hold some. took: ERR_NO_MEMORY. gave: forgets and tells whether there was any. */
-int handle_took_posix(struct handle *h, uint64_t owner);
-bool handle_gave_posix(struct handle *h, uint64_t owner); /* by a close of the owner, through any handle */
-bool handle_has_posix(const struct handle *h);		  /* taken through this handle, and not given back */
+/* ---- who holds what, as far as closing and the loss of it must know; owner counts for fcntl locks only ---- */
+
+/* He asks: from now on something may be in the log. ERR_NO_MEMORY. */
+int handle_asks(struct handle *h, enum lock_kind kind, uint64_t owner);
+void handle_took(struct handle *h, enum lock_kind kind, uint64_t owner); /* he was told that he holds it */
+void handle_gave(struct handle *h, enum lock_kind kind, uint64_t owner); /* he holds nothing of this file any more */
+bool handle_holds(const struct handle *h, enum lock_kind kind, uint64_t owner);
+bool handle_forget_owner(struct handle *h, uint64_t owner); /* he closes the file, through any handle; had he asked? */
+bool handle_has_asked(const struct handle *h);		     /* by whomever */
 
 /* ---- effects of a close that are still on their way ---- */
 
@@ -77,14 +85,17 @@ struct parked **handles_unsettled(struct handles *t, uint64_t inode);
 struct parked **handles_last_unsettled(struct handles *t);
 void call_settled(struct parked *list); /* run them */
 
-/* Propose for nobody: reads of the inode wait until it is applied. Refusals have no address: they are noted. */
-void handle_propose_unasked(struct front *f, struct handle *h, const Coordfs__Command *command);
+/* Propose for nobody: reads of the inode wait for the answer. Refusals have no address: they are noted; what is owed
+ * (owed.h) is tried again. */
+void handle_propose_unasked(struct front *f, struct handle *h, const Coordfs__Command *command, bool owed);
 
 /* ---- events ---- */
 
 void handles_changed(struct handles *t, uint64_t inode);			 /* poll(2) reports it */
 void handles_lost(struct handles *t, uint64_t inode, uint64_t handle_number);	 /* that lock was taken away */
-void handles_lost_all(struct handles *t);					 /* the session is over */
+void handles_lost_all(struct handles *t);					 /* the session is over: all that hold */
+/* Events were missed: who wants to be told of changes is told, and what is not held any more is lost. */
+void handles_restored(struct front *f);
 void handles_gone(struct front *f, uint64_t inode, bool by_us);			 /* it becomes an orphan */
 
 #endif

@@ -1,9 +1,7 @@
 /* Locks: flock(2), fcntl(2). Every request is a command in the log; one that must wait is answered when its grant
  * is applied, by whatever entry brought it about.
  *
- * A signal interrupts a wait: then a LockCancel is proposed, and the order in the log decides. If it finds the
- * request still waiting, that is withdrawn: EINTR. If the grant came first, the lock is held: success, which the
- * kernel hands on although there is a signal; a process killed by it closes the file, and that releases the lock.
+ * waiters.c is about requests on their way.
  *
  * What a close releases is proposed without anybody waiting for it (RELEASE has no answer), but reads of the object
  * through this mount wait until it is applied, and later lock requests come after it in the log anyway.
@@ -19,156 +17,9 @@
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
-#include <uthash.h>
 
+#include "front/owed.h"
 #include "front/waiters.h"
-
-/* A lock request that may wait. */
-struct waiter {
-	struct front *front;
-	uint64_t sequence;
-	fuse_req_t req; /* NULL: answered */
-	struct handle *handle;
-	enum lock_kind kind;
-	uint64_t owner;
-	bool asked;    /* the log has not answered yet */
-	bool withdrawing; /* a LockCancel is on its way */
-	UT_hash_handle hh;
-};
-
-struct waiters {
-	struct waiter *by_sequence;
-};
-
-struct waiters *waiters_new(void)
-{
-	return calloc(1, sizeof(struct waiters));
-}
-
-/* After unmounting: the kernel has answered who still waits. */
-void waiters_free(struct waiters *t)
-{
-	struct waiter *w, *next;
-
-	if (!t)
-		return;
-	HASH_ITER (hh, t->by_sequence, w, next) {
-		HASH_DELETE(hh, t->by_sequence, w);
-		if (w->req)
-			fuse_reply_none(w->req);
-		free(w);
-	}
-	free(t);
-}
-
-/* ---- who holds what through which handle, as far as closing must know ---- */
-
-static int note_taken(struct handle *h, enum lock_kind kind, uint64_t owner)
-{
-	if (kind != LOCK_KIND_FLOCK)
-		return handle_took_posix(h, owner);
-	h->holds_flock = true;
-	return OK;
-}
-
-/* ---- a waiting request's end ---- */
-
-static void waiter_put(struct waiter *w)
-{
-	if (w->req || w->asked || w->withdrawing)
-		return;
-	HASH_DELETE(hh, w->front->waiters->by_sequence, w);
-	free(w);
-}
-
-static void waiter_answer(struct waiter *w, int code)
-{
-	fuse_req_t req = w->req;
-
-	if (!req)
-		return;
-	w->req = NULL;
-	fuse_req_interrupt_func(req, NULL, NULL);
-	if (code == OK)
-		note_taken(w->handle, w->kind, w->owner); /* an unlock in between may have forgotten it */
-	else
-		note_error(w->front, handle_inode(w->handle), code, NULL);
-	reply_code(req, code);
-}
-
-static void on_asked(void *ctx, const struct reply *reply)
-{
-	struct waiter *w = ctx;
-
-	w->asked = false;
-	if (reply->code != QUEUED)
-		waiter_answer(w, reply->code);
-	waiter_put(w);
-}
-
-/* NOT_FOUND: the grant came first and was answered. Any other refusal leaves the outcome open: the process gets
- * EINTR all the same, and its closing of the file withdraws what may be left. */
-static void on_withdrawn(void *ctx, const struct reply *reply)
-{
-	struct waiter *w = ctx;
-
-	w->withdrawing = false;
-	if (reply->code != ERR_NOT_FOUND && w->req) {
-		fuse_req_t req = w->req;
-
-		w->req = NULL;
-		reply_code(req, ERR_INTERRUPTED);
-	}
-	waiter_put(w);
-}
-
-/* Called with the request's lock held: no fuse_req_interrupt_func in here. */
-static void on_interrupt(fuse_req_t req, void *data)
-{
-	Coordfs__Command command = COORDFS__COMMAND__INIT;
-	Coordfs__LockCancel cancel = COORDFS__LOCK_CANCEL__INIT;
-	struct waiter *w = data;
-
-	(void)req;
-	if (w->withdrawing)
-		return;
-	w->withdrawing = true;
-	cancel.waiter_sequence = w->sequence;
-	command.of_case = COORDFS__COMMAND__OF_LOCK_CANCEL;
-	command.lock_cancel = &cancel;
-	replica_propose(w->front->replica, &command, on_withdrawn, w);
-}
-
-static void waiter_end(struct front *f, uint64_t sequence, int code)
-{
-	struct waiter *w;
-
-	HASH_FIND(hh, f->waiters->by_sequence, &sequence, sizeof sequence, w);
-	if (!w)
-		return;
-	waiter_answer(w, code);
-	waiter_put(w);
-}
-
-void waiters_granted(struct front *f, uint64_t sequence)
-{
-	waiter_end(f, sequence, OK);
-}
-
-void waiters_denied(struct front *f, uint64_t sequence, int code)
-{
-	waiter_end(f, sequence, code);
-}
-
-void waiters_deny_all(struct front *f, int code)
-{
-	struct waiter *w, *next;
-
-	HASH_ITER (hh, f->waiters->by_sequence, w, next) {
-		waiter_answer(w, code);
-		waiter_put(w);
-	}
-}
 
 /* ---- asking ---- */
 
@@ -190,64 +41,14 @@ static size_t process_name(pid_t pid, char out[16])
 	return size > 0 ? (size_t)size : 0;
 }
 
-static void ask_and_wait(struct front *f, fuse_req_t req, struct handle *h, const Coordfs__Command *command)
+static void lock_request(fuse_req_t req, struct fuse_file_info *fi, Coordfs__LockRequest *lock)
 {
-	struct waiter *w = calloc(1, sizeof *w);
-
-	if (!w) {
-		reply_code(req, ERR_NO_MEMORY);
-		return;
-	}
-	w->front = f;
-	w->req = req;
-	w->handle = h;
-	w->kind = (enum lock_kind)command->lock->kind;
-	w->owner = command->lock->owner;
-	w->asked = true;
-	w->sequence = replica_propose(f->replica, command, on_asked, w);
-	HASH_ADD(hh, f->waiters->by_sequence, sequence, sizeof w->sequence, w);
-	fuse_req_interrupt_func(req, on_interrupt, w); /* at once if it is interrupted already */
-}
-
-static void answer_unlock_all(struct front *f, struct call *c, const struct reply *reply)
-{
-	(void)f, (void)reply;
-	handle_of(&c->fi)->holds_flock = false;
-	reply_code(c->req, OK);
-}
-
-static void ask(struct call *c, const Coordfs__Command *command)
-{
-	if (command->lock->mode == LOCK_MODE_UNLOCK && command->lock->kind == LOCK_KIND_FLOCK)
-		c->answer = answer_unlock_all;
-	call_propose(c, command);
-}
-
-static void lock_request(fuse_req_t req, fuse_ino_t node, const struct fuse_file_info *fi, Coordfs__LockRequest *lock)
-{
-	struct front *f = front_of(req);
-	struct call c = call_of(req, node, NULL, fi);
-	Coordfs__Command command = COORDFS__COMMAND__INIT;
-	struct handle *h = handle_of(fi);
 	char process[16];
-	int code = OK;
 
-	lock->inode = node;
-	lock->owner = fi->lock_owner;
-	lock->handle = h->number;
 	lock->uid = fuse_req_ctx(req)->uid;
-	command.of_case = COORDFS__COMMAND__OF_LOCK;
-	command.lock = lock;
-	if (lock->mode != LOCK_MODE_UNLOCK) {
+	if (lock->mode != LOCK_MODE_UNLOCK)
 		lock->process = binary_of(process, process_name((pid_t)lock->pid, process));
-		code = note_taken(h, (enum lock_kind)lock->kind, lock->owner);
-	}
-	if (code < 0)
-		reply_code(req, code);
-	else if (lock->wait)
-		ask_and_wait(f, req, h, &command);
-	else
-		ask(&c, &command);
+	waiters_ask(front_of(req), req, handle_of(fi), fi->lock_owner, lock);
 }
 
 void locks_flock(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, int operation)
@@ -261,8 +62,9 @@ void locks_flock(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, int
 	lock.end = UINT64_MAX;
 	lock.wait = lock.mode != LOCK_MODE_UNLOCK && !(operation & LOCK_NB);
 	lock.pid = (uint32_t)fuse_req_ctx(req)->pid;
+	(void)node;
 	if (!handle_refused(req, handle_of(fi)))
-		lock_request(req, node, fi, &lock);
+		lock_request(req, fi, &lock);
 }
 
 static enum lock_mode mode_of(short type)
@@ -286,8 +88,9 @@ void locks_setlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, str
 	lock.end = end_of(asked);
 	lock.wait = wait && lock.mode != LOCK_MODE_UNLOCK;
 	lock.pid = (uint32_t)(asked->l_pid > 0 ? asked->l_pid : fuse_req_ctx(req)->pid);
+	(void)node;
 	if (!handle_refused(req, handle_of(fi)))
-		lock_request(req, node, fi, &lock);
+		lock_request(req, fi, &lock);
 }
 
 /* ---- F_GETLK ---- */
@@ -348,20 +151,44 @@ static Coordfs__LockDrop drop_of(uint64_t inode, uint64_t owner, uint64_t handle
 	return drop;
 }
 
-/* Any close by a process drops its fcntl locks on the file. When close(2) returns they are gone. */
+struct closing {
+	fuse_req_t req;
+	struct front *front;
+	uint64_t inode;
+};
+
+static void on_flushed(void *ctx, const struct reply *reply)
+{
+	struct closing *c = ctx;
+
+	if (reply->code < 0)
+		note_error(c->front, c->inode, reply->code, reply->text);
+	reply_code(c->req, reply->code);
+	free(c);
+}
+
+/* Any close by a process drops its fcntl locks on the file. When close(2) has returned success they are gone; when the
+ * log did not take it in time that is tried again until it does. */
 void locks_flush(struct front *f, const struct call *c)
 {
 	struct handle *h = handle_of(&c->fi);
 	Coordfs__LockDrop drop = drop_of(c->node, c->fi.lock_owner, 0);
 	Coordfs__Command command = COORDFS__COMMAND__INIT;
+	struct closing *closing;
 
-	(void)f;
+	if (!handle_forget_owner(h, c->fi.lock_owner)) {
+		reply_code(c->req, OK);
+		return;
+	}
 	command.of_case = COORDFS__COMMAND__OF_LOCK_DROP;
 	command.lock_drop = &drop;
-	if (handle_gave_posix(h, c->fi.lock_owner))
-		call_propose(c, &command);
-	else
-		reply_code(c->req, OK);
+	closing = malloc(sizeof *closing);
+	if (closing)
+		*closing = (struct closing){c->req, f, c->node};
+	if (!closing || owed_propose(f, &command, on_flushed, NULL, closing) < 0) {
+		free(closing);
+		reply_code(c->req, ERR_NO_MEMORY);
+	}
 }
 
 void locks_release(struct front *f, struct handle *h)
@@ -369,9 +196,9 @@ void locks_release(struct front *f, struct handle *h)
 	Coordfs__LockDrop drop = drop_of(handle_inode(h), 0, h->number);
 	Coordfs__Command command = COORDFS__COMMAND__INIT;
 
-	if (!h->holds_flock && !handle_has_posix(h))
+	if (!handle_has_asked(h))
 		return;
 	command.of_case = COORDFS__COMMAND__OF_LOCK_DROP;
 	command.lock_drop = &drop;
-	handle_propose_unasked(f, h, &command);
+	handle_propose_unasked(f, h, &command, true);
 }

@@ -210,6 +210,18 @@ int loop_start(struct front *f, char *error, size_t error_size)
 	return 0;
 }
 
+void loop_pause(struct front *f)
+{
+	if (f->io && f->io->front)
+		uv_poll_stop(&f->io->poll);
+}
+
+void loop_resume(struct front *f)
+{
+	if (f->io && f->io->front)
+		uv_poll_start(&f->io->poll, UV_READABLE, on_readable);
+}
+
 void loop_stop(struct front *f)
 {
 	struct loop_io *io = f->io;

@@ -7,6 +7,10 @@
 /* Begin to read requests of f->session, which is mounted. -1: error says why. */
 int loop_start(struct front *f, char *error, size_t error_size);
 
+/* Read none for a while, and on. */
+void loop_pause(struct front *f);
+void loop_resume(struct front *f);
+
 /* Read no more. */
 void loop_stop(struct front *f);
 

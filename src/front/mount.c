@@ -14,6 +14,7 @@
 #include "front/handle.h"
 #include "front/loop.h"
 #include "front/notes.h"
+#include "front/owed.h"
 #include "front/virtual.h"
 #include "front/waiters.h"
 
@@ -66,10 +67,9 @@ struct front *front_new(uv_loop_t *loop, const struct log *log)
 	f->loop = loop;
 	f->log = log;
 	f->handles = handles_new();
-	f->waiters = waiters_new();
 	f->notes = notes_new();
 	f->scratch = malloc(LIMIT_FILE_BYTES);
-	if (f->handles && f->waiters && f->notes && f->scratch)
+	if (f->handles && f->notes && f->scratch)
 		return f;
 	front_free(f);
 	return NULL;
@@ -154,12 +154,12 @@ int front_start(struct front *f, struct replica *replica, const struct front_con
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	f->started_ns = now.tv_sec * 1000000000 + now.tv_nsec;
-	f->replica = replica;
 	f->config = *config;
-	if (virtual_start(f) < 0) {
+	if (owed_new(f) < 0 || waiters_new(f) < 0 || virtual_start(f) < 0) {
 		snprintf(error, error_size, "out of memory");
 		return -1;
 	}
+	f->replica = replica; /* from now on its events are ours */
 	if (make_session(f) < 0) {
 		snprintf(error, error_size, "libfuse refuses the options '%s'", config->options);
 		return -1;
@@ -173,6 +173,8 @@ void front_stop(struct front *f)
 {
 	loop_stop(f);
 	virtual_stop(f);
+	waiters_stop(f);
+	owed_stop(f);
 }
 
 /* Unmounting closes the connection: what still waits for an answer gets ENOTCONN from the kernel. */
@@ -183,7 +185,8 @@ void front_free(struct front *f)
 	front_stop(f);
 	if (f->session)
 		fuse_session_unmount(f->session);
-	waiters_free(f->waiters);
+	waiters_free(f);
+	owed_free(f);
 	handles_free(f->handles);
 	if (f->session)
 		fuse_session_destroy(f->session);

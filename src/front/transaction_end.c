@@ -1,6 +1,11 @@
 /* How transactions end. The commit is one command; what its answer says is final, but for two kinds: those that say
  * that it was certainly not applied leave the transaction open for another try, and a time-out leaves it undecided:
- * then the same command, with the same number, is proposed again until it is known; the machine applies it once. */
+ * then the same command, with the same number, is proposed again until it is known; the machine applies it once.
+ *
+ * That holds within one session only. When it is over an open transaction is rolled back, and an undecided one is looked
+ * up as soon as the end of its session is applied here: then its outcome is in the state, or it has none and never will.
+ * The same is done when its view is gone, because the state was replaced by a newer one: then an Abort of the same number
+ * decides it, if nothing did before. */
 
 #include "front/transactions.h"
 
@@ -8,6 +13,9 @@
 #include <string.h>
 
 enum { RETRY_MS = 1000 };
+
+static const char lost[] = "session lost";
+static const char viewless[] = "its answer did not come, and its view is gone";
 
 struct txn_waiter {
 	struct txn_waiter *next;
@@ -70,6 +78,19 @@ static void set_committed(struct txn *t, uint64_t revision)
 	txn_set_wake(t, t->timeout_s * 1000); /* its view may be looked at for a while */
 }
 
+/* It was certainly not applied: it may be tried again, if there is still something to try. */
+static void reopen(struct txn *t)
+{
+	if (t->epoch != t->front->epoch) {
+		set_aborted(t, lost);
+	} else if (!t->inner) {
+		set_aborted(t, "its commit was refused, and its view is gone");
+	} else {
+		t->state = TXN_ACTIVE;
+		txn_set_wake(t, t->timeout_s * 1000);
+	}
+}
+
 static void decide(struct txn *t, const struct reply *reply)
 {
 	switch (reply->code) {
@@ -80,16 +101,83 @@ static void decide(struct txn *t, const struct reply *reply)
 	case ERR_NO_SPACE:
 	case ERR_NO_MEMORY:
 	case ERR_TOO_BIG:
-		t->state = TXN_ACTIVE;
-		txn_set_wake(t, t->timeout_s * 1000);
+		reopen(t);
 		break;
 	case ERR_TIMED_OUT:
 		t->state = TXN_UNDECIDED;
 		txn_set_wake(t, RETRY_MS);
 		break;
+	case ERR_STALE:
+		set_aborted(t, lost);
+		break;
 	default:
 		set_aborted(t, reply->text[0] ? reply->text : error_text(reply->code));
 	}
+}
+
+/* ---- undecided, and not to be asked again ---- */
+
+/* What the state knows of it. False: nothing. */
+static bool look_up(struct txn *t)
+{
+	struct replica *r = t->front->replica;
+	Coordfs__Outcome *o = NULL;
+	bool found;
+
+	if (machine_outcome(replica_machine(r), t->name, replica_member(r), &o) < 0)
+		return false;
+	found = o->number == t->number;
+	if (found && o->committed)
+		set_committed(t, o->place);
+	else if (found)
+		set_aborted(t, o->reason);
+	coordfs__outcome__free_unpacked(o, NULL);
+	return found;
+}
+
+static void on_aborted_for_certain(void *ctx, const struct reply *reply)
+{
+	struct txn *t = ctx;
+
+	t->proposing = false;
+	if (t->state != TXN_UNDECIDED || look_up(t))
+		return;
+	if (reply->code == OK)
+		set_aborted(t, viewless);
+	else
+		txn_set_wake(t, RETRY_MS);
+}
+
+static void abort_for_certain(struct txn *t)
+{
+	Coordfs__Abort abort = COORDFS__ABORT__INIT;
+	Coordfs__Command command = COORDFS__COMMAND__INIT;
+
+	abort.name = t->name;
+	abort.uid = t->uid;
+	abort.reason = (char *)(uintptr_t)viewless;
+	abort.number = t->number;
+	command.of_case = COORDFS__COMMAND__OF_ABORT;
+	command.abort = &abort;
+	t->proposing = true;
+	replica_propose(t->front->replica, &command, on_aborted_for_certain, t);
+}
+
+/* True: it is decided. */
+static bool settle(struct txn *t)
+{
+	bool over = t->epoch != t->front->epoch;
+
+	if (look_up(t))
+		return true;
+	if (over && !machine_session_alive(replica_machine(t->front->replica), t->session)) {
+		set_aborted(t, lost);
+		return true;
+	}
+	txn_set_wake(t, RETRY_MS);
+	if (!over && !t->inner && !t->proposing)
+		abort_for_certain(t);
+	return false;
 }
 
 static void on_commit(void *ctx, const struct reply *reply)
@@ -98,7 +186,10 @@ static void on_commit(void *ctx, const struct reply *reply)
 
 	t->proposing = false;
 	decide(t, reply);
-	answer_waiters(t, reply->code, reply->text);
+	if (t->state == TXN_ABORTED)
+		answer_waiters(t, ERR_CANCELED, t->reason);
+	else
+		answer_waiters(t, reply->code, reply->text);
 }
 
 static void propose_commit(struct txn *t)
@@ -122,6 +213,11 @@ void txn_commit(struct txn *t, const struct call *c)
 	struct call copy = *c;
 	int code;
 
+	txn_is_lost(t);
+	if (t->state == TXN_UNDECIDED && (t->epoch != t->front->epoch || !t->inner) && !settle(t)) {
+		answer(t, &copy, ERR_TIMED_OUT, NULL);
+		return;
+	}
 	if (t->state == TXN_COMMITTED || t->state == TXN_ABORTED) {
 		answer(t, &copy, t->state == TXN_COMMITTED ? OK : ERR_CANCELED, t->reason);
 		return;
@@ -182,6 +278,23 @@ void txn_rollback(struct txn *t, const char *reason, bool record, const struct c
 	}
 }
 
+bool txn_is_lost(struct txn *t)
+{
+	if (t->epoch == t->front->epoch)
+		return false;
+	if (t->state == TXN_ACTIVE)
+		txn_rollback(t, lost, t->operations > 0, NULL);
+	return true;
+}
+
+void txn_record_abort(struct txn *t)
+{
+	if (!t->unrecorded)
+		return;
+	t->unrecorded = false;
+	propose_abort(t, NULL);
+}
+
 /* ---- time ---- */
 
 void txn_wake(struct txn *t)
@@ -190,12 +303,16 @@ void txn_wake(struct txn *t)
 
 	switch (t->state) {
 	case TXN_ACTIVE:
+		if (txn_is_lost(t))
+			break;
 		snprintf(reason, sizeof reason, "timeout: not committed within %llu s",
 			 (unsigned long long)t->timeout_s);
 		txn_rollback(t, reason, true, NULL);
 		break;
 	case TXN_UNDECIDED:
-		if (!t->proposing)
+		if (t->epoch != t->front->epoch || !t->inner)
+			settle(t);
+		else if (!t->proposing)
 			propose_commit(t);
 		break;
 	case TXN_COMMITTED:

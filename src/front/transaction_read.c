@@ -37,6 +37,7 @@ static const struct txn_name *own_name(uint64_t inode)
 
 int txn_view(struct txn *t, struct view *out)
 {
+	txn_is_lost(t);
 	if (t->inner && transaction_is_torn(t->inner)) {
 		if (t->state == TXN_ACTIVE)
 			txn_rollback(t, "too much was changed meanwhile: old versions are no longer kept", true, NULL);

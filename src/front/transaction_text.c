@@ -76,6 +76,7 @@ int transactions_print_node(struct front *f, fuse_ino_t node, FILE *out)
 
 	if (!t)
 		return ERR_NOT_FOUND;
+	txn_is_lost(t);
 	switch (node_inode(node)) {
 	case INODE_ROOT:
 		txn_print_info(t, replica_member(f->replica), out);

@@ -72,6 +72,45 @@ void transactions_drop_views(struct front *f)
 			txn_drop_view(all->slots[slot]);
 }
 
+/* Nothing of a transaction of a session that is over can be committed any more: the machine refuses it. But views and
+ * proposals are for the loop. */
+void transactions_session_over(struct front *f)
+{
+	struct transactions *all = f->transactions;
+	uint64_t now = uv_now(f->loop);
+
+	for (unsigned slot = 0; all && slot < all->used; slot++)
+		if (all->slots[slot] && all->slots[slot]->state == TXN_ACTIVE)
+			all->slots[slot]->wake_ms = now ? now : 1;
+	if (all)
+		transactions_schedule(f);
+}
+
+void transactions_restoring(struct front *f)
+{
+	struct transactions *all = f->transactions;
+
+	for (unsigned slot = 0; all && slot < all->used; slot++) {
+		struct txn *t = all->slots[slot];
+
+		if (t && t->state == TXN_ACTIVE && !txn_is_lost(t)) {
+			txn_rollback(t, "this mount was so far behind that its state was replaced by a newer one", false,
+				     NULL);
+			t->unrecorded = t->operations > 0;
+		}
+	}
+	transactions_drop_views(f);
+}
+
+void transactions_restored(struct front *f)
+{
+	struct transactions *all = f->transactions;
+
+	for (unsigned slot = 0; all && slot < all->used; slot++)
+		if (all->slots[slot])
+			txn_record_abort(all->slots[slot]);
+}
+
 void transactions_free(struct front *f)
 {
 	struct transactions *all = f->transactions;
@@ -196,6 +235,8 @@ static struct txn *add(struct front *f, unsigned slot, struct transaction *inner
 	t->uid = fuse_req_ctx(c->req)->uid;
 	t->gid = fuse_req_ctx(c->req)->gid;
 	t->begun_ns = (int64_t)machine_time_ns(replica_machine(f->replica));
+	t->session = replica_session(f->replica);
+	t->epoch = f->epoch;
 	t->begin = transaction_begin(inner);
 	t->inner = inner;
 	t->timeout_s = TIMEOUT_S_DEFAULT;
@@ -227,6 +268,8 @@ static void run_mkdir(struct front *f, struct call *c)
 	unsigned slot;
 	int code = check_new(f, c->name);
 
+	if (code == OK && replica_session(f->replica) == 0)
+		code = ERR_NO_QUORUM; /* a new one is on its way */
 	if (code == OK)
 		code = free_slot(f->transactions, &slot);
 	if (code == OK)

@@ -26,6 +26,7 @@ struct txn {
 	struct front *front;
 	unsigned slot;
 	uint64_t number; /* its name in the log, never used again by this member */
+	uint64_t session, epoch; /* to which it belongs */
 	char name[LIMIT_NAME_BYTES + 1];
 	uint32_t uid, gid;
 	int64_t begun_ns, ended_ns; /* of the log */
@@ -40,6 +41,7 @@ struct txn {
 	uint64_t wake_ms; /* uv_now() at which something is to be done; 0: never */
 	struct txn_waiter *waiters;
 	bool proposing;	  /* a command that refers to this struct is on its way */
+	bool unrecorded;  /* aborted, and the log shall be told */
 	bool listed;	  /* it has its name in transactions/ */
 	bool dismantled;  /* ctl was removed: the rest may go one by one, for rm -r */
 	unsigned removed; /* … and what is gone, bits by position in txn_names */
@@ -52,6 +54,10 @@ int transactions_new(struct front *f);	 /* fills f->transactions; ERR_NO_MEMORY 
 void transactions_stop(struct front *f); /* roll back what is open */
 void transactions_drop_views(struct front *f); /* they lie in the machine: before it is freed */
 void transactions_free(struct front *f); /* when no proposal can be answered any more */
+void transactions_session_over(struct front *f); /* from the observer: those of it are rolled back, from the loop */
+/* The machine that the views lie in goes, and a newer one is there: what was open is rolled back. */
+void transactions_restoring(struct front *f);
+void transactions_restored(struct front *f);
 
 struct txn *transactions_at(struct front *f, fuse_ino_t node); /* NULL: no such one any more */
 struct txn *transactions_named(struct front *f, const char *name);
@@ -87,8 +93,11 @@ void txn_unlist(struct txn *t); /* takes its name away; it is freed when nothing
 void txn_commit(struct txn *t, const struct call *c);
 /* Roll back, record it when there is anything to record, then c->answer(OK). c may be NULL. Active ones only. */
 void txn_rollback(struct txn *t, const char *reason, bool record, const struct call *c);
-/* What is due: timeout, another try, the view of one that ended long ago. */
+/* What is due: timeout, another try, the view of one that ended long ago, the end of its session. */
 void txn_wake(struct txn *t);
+/* The session that it belongs to is over: true, and it is rolled back if it was open. */
+bool txn_is_lost(struct txn *t);
+void txn_record_abort(struct txn *t); /* if that is still to be done */
 
 /* ---- what there is to read (transaction_text.c) ---- */
 

@@ -111,6 +111,7 @@ static int setup(void **state)
 	w->counter = fixture_create(&w->replica.machine, INODE_COUNTERS, "c", S_IFREG | 0644, true).inode;
 	fixture_add(&w->replica.machine, w->counter, 1, NULL);
 	w->txn = (struct txn){.front = &w->front, .name = "t", .number = 77, .timeout_s = 60, .listed = true};
+	w->txn.session = w->replica.machine.session;
 	assert_int_equal(transaction_new(w->replica.machine.machine, &w->txn.inner), OK);
 	stage_addition(&w->txn, w->counter);
 	answers = 0;
@@ -299,6 +300,128 @@ static void test_the_view_is_given_up(void **state)
 	assert_status(w, "committed ");
 }
 
+/* ---- the session is over ---- */
+
+static void assert_recorded(struct world *w, bool committed)
+{
+	Coordfs__Outcome *o;
+
+	assert_int_equal(machine_outcome(w->replica.machine.machine, "t", "one", &o), OK);
+	assert_int_equal(o->committed, committed);
+	coordfs__outcome__free_unpacked(o, NULL);
+}
+
+static void test_lost_while_open(void **state)
+{
+	struct world *w = *state;
+	struct view view;
+
+	w->front.epoch++;
+	assert_int_equal(txn_view(&w->txn, &view), ERR_NOT_FOUND);
+	assert_status(w, "aborted session lost\n");
+	assert_recorded(w, false);
+	commit(w);
+	assert_int_equal(last_answer, ERR_CANCELED);
+	assert_int_equal(value(w), 1);
+}
+
+static void test_lost_before_the_commit(void **state)
+{
+	struct world *w = *state;
+
+	commit(w);
+	w->replica.reply = (struct reply){.code = ERR_STALE}; /* it came too late */
+	w->front.epoch++;
+	deliver(w);
+	assert_int_equal(last_answer, ERR_CANCELED);
+	assert_status(w, "aborted session lost\n");
+}
+
+static void test_lost_after_the_commit(void **state)
+{
+	struct world *w = *state;
+
+	commit(w);
+	w->front.epoch++;
+	deliver(w);
+	assert_int_equal(last_answer, OK);
+	assert_status(w, "committed ");
+}
+
+static void test_refused_and_lost(void **state)
+{
+	struct world *w = *state;
+
+	w->replica.code = ERR_NO_QUORUM;
+	commit(w);
+	w->front.epoch++;
+	deliver(w);
+	assert_int_equal(last_answer, ERR_CANCELED);
+	assert_status(w, "aborted session lost\n");
+}
+
+/* It is looked up when the end of its session is here, not proposed in another one: there it would count twice. */
+static void undecided_and_lost(struct world *w, bool applies)
+{
+	w->replica.code = ERR_TIMED_OUT;
+	w->replica.applies = applies;
+	commit(w);
+	deliver(w);
+	assert_status(w, "undecided\n");
+	w->front.epoch++;
+	txn_wake(&w->txn);
+	if (!applies) {
+		assert_status(w, "undecided\n"); /* it may still be on its way to the log */
+		commit(w);
+		assert_int_equal(last_answer, ERR_TIMED_OUT);
+		fixture_open(&w->replica.machine, "one");
+		txn_wake(&w->txn);
+	}
+	assert_status(w, applies ? "committed " : "aborted session lost\n");
+	assert_int_equal(w->replica.proposals, 1);
+	assert_int_equal(value(w), applies ? 6 : 1);
+	commit(w);
+	assert_int_equal(last_answer, applies ? OK : ERR_CANCELED);
+}
+
+static void test_undecided_lost_and_committed(void **state)
+{
+	undecided_and_lost(*state, true);
+}
+
+static void test_undecided_and_lost(void **state)
+{
+	undecided_and_lost(*state, false);
+}
+
+/* ---- the state is replaced ---- */
+
+static void undecided_and_replaced(struct world *w, bool applies)
+{
+	w->replica.code = ERR_TIMED_OUT;
+	w->replica.applies = applies;
+	commit(w);
+	deliver(w);
+	txn_drop_view(&w->txn);
+	w->replica.code = OK;
+	txn_wake(&w->txn);
+	if (w->replica.done)
+		deliver(w);
+	assert_status(w, applies ? "committed " : "aborted ");
+	assert_int_equal(value(w), applies ? 6 : 1);
+	assert_recorded(w, applies);
+}
+
+static void test_undecided_replaced_and_committed(void **state)
+{
+	undecided_and_replaced(*state, true);
+}
+
+static void test_undecided_and_replaced(void **state)
+{
+	undecided_and_replaced(*state, false);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -312,6 +435,14 @@ int main(void)
 		CASE(test_conflict),
 		CASE(test_timeout),
 		CASE(test_the_view_is_given_up),
+		CASE(test_lost_while_open),
+		CASE(test_lost_before_the_commit),
+		CASE(test_lost_after_the_commit),
+		CASE(test_refused_and_lost),
+		CASE(test_undecided_lost_and_committed),
+		CASE(test_undecided_and_lost),
+		CASE(test_undecided_replaced_and_committed),
+		CASE(test_undecided_and_replaced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
