@@ -84,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		feed(n, data + 1, size - 1);
 	else if (size > 0)
 		feed_all(n, data + 1, size - 1);
-	peers_free(n);
+	links_free(n);
 	uv_run(&loop, UV_RUN_NOWAIT);
 	uv_loop_close(&loop);
 	free(n);
