@@ -2,6 +2,7 @@
 #   tests/unit/test_*.c      cmocka; a program each
 #   tests/engine/test_*.c    cmocka; what is relied on in libraft
 #   tests/model/*.c          random commands against a naive reference
+#   tests/sim/*.c            a cluster in one process, with virtual time and faults
 #   tests/system/*.sh        real mounts; one at a time, for they measure and fill the machine
 #   tests/tidy/*.sh          the source itself
 # exit status: 0 passed, 77 skipped (and the output says why), else failed.
@@ -137,6 +138,26 @@ MODEL_REFERENCE = $(MODEL_MEMORY) \
 
 check_PROGRAMS += $(MODEL_TESTS)
 TESTS += $(MODEL_TESTS)
+
+# ---- simulation ----------------------------------------------------------------------------------------------------
+#
+# SIM_SEEDS=n for more of them, SIM_SEED=x to see one.
+
+SIM_TESTS = \
+	tests/sim/sim
+
+tests_sim_sim_SOURCES = \
+	tests/sim/sim.c tests/sim/sim.h \
+	tests/sim/client.c \
+	tests/sim/disk.c \
+	tests/sim/faults.c \
+	tests/sim/member.c \
+	tests/sim/story.c \
+	tests/sim/world.c \
+	$(MODEL_MEMORY)
+
+check_PROGRAMS += $(SIM_TESTS)
+TESTS += $(SIM_TESTS)
 
 # ---- system --------------------------------------------------------------------------------------------------------
 
