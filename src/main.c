@@ -232,6 +232,7 @@ static int open_replica(struct program *p, char *error, size_t error_size)
 		.owner_uid = geteuid(),
 		.owner_gid = getegid(),
 		.timeout_ms = o->timeout_s * 1000,
+		.version = PACKAGE_VERSION,
 		.listen = o->listen,
 		.join = o->join,
 		.key = o->has_key ? o->key : NULL,

@@ -180,6 +180,7 @@ SYSTEM_TESTS = \
 	tests/system/crash.sh \
 	tests/system/keygen.sh \
 	tests/system/restore.sh \
+	tests/system/start.sh \
 	tests/system/quickstart.sh \
 	tests/system/lab.sh \
 	tests/system/history.sh

@@ -265,11 +265,16 @@ static void note_facts(struct recovery *r, const struct loaded *l)
 static int load(struct recovery *r, char *error, size_t size)
 {
 	struct raft_io *io = &r->offline.io;
-	struct loaded l = {.term = 0};
-	int rc, rv = io->load(io, &l.term, &l.voted_for, &l.snapshot, &l.start, &l.entries, &l.count);
+	struct loaded l = {.term = 0, .start = 1};
+	int rc, rv;
+
+	rv = io->load(io, &l.term, &l.voted_for, &l.snapshot, &l.start, &l.entries, &l.count);
 
 	if (rv)
 		return offline_error(&r->offline, &r->directory, rv, error, size);
+	if (l.start + l.count == 1)
+		return fail(error, size, ERR_NOT_FOUND, "%s: this member never received anything from its cluster: there is "
+			    "nothing to go on from", r->directory.path);
 	rc = begin_configuration(r, l.snapshot) ? fail(error, size, ERR_NO_MEMORY, "%s: out of memory", r->directory.path)
 						: apply_all(r, &l, error, size);
 	if (!rc)
