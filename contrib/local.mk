@@ -1,4 +1,4 @@
-EXTRA_DIST += contrib/install-deps contrib/lab contrib/quickstart contrib/run-tests .ci/run
+EXTRA_DIST += contrib/install-deps contrib/lab contrib/quickstart contrib/run-tests contrib/systemd/coordfs.conf contrib/systemd/coordfs@.service .ci/run
 
 # The network between contrib/lab's hosts.
 check_PROGRAMS += contrib/lab-switch

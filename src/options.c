@@ -181,8 +181,8 @@ static bool is_among(const char *word, const char *const *list)
 	return false;
 }
 
-/* mount(8) and fstab say these to everybody; they mean nothing here, or what is so anyway. (inotify: with one
- * member all changes come through this kernel, which raises the events itself.) */
+/* mount(8) and fstab say these to everybody; they mean nothing here, or what is so anyway. (inotify: changes of other
+ * members raise no events in this version.) */
 static bool is_ignored(const char *word)
 {
 	static const char *const list[] = {
