@@ -224,6 +224,7 @@ struct peer {
 	char version[32], trouble[160];
 };
 int peers_open(struct replica *r, char *error, size_t error_size); /* the net, if there is to be one */
+void peers_identify(struct replica *r); /* the directory says who we are: other members may talk to us */
 void peers_close(struct replica *r); /* r->net is NULL when it is done; kicks */
 void peers_fini(struct replica *r);
 bool peers_send(struct replica *r, uint64_t member, Coordfs__Envelope *e);
@@ -231,6 +232,7 @@ bool peers_is_member(struct replica *r, uint64_t id); /* in the state */
 struct peer *peers_find(struct replica *r, uint64_t id); /* made if it is new; NULL: no memory */
 void peers_set_address(struct replica *r, uint64_t id, const char *address); /* "": nothing happens */
 void peers_members_changed(struct replica *r); /* the machine's members may have */
+const char *peers_trouble(struct replica *r);
 void peers_tick(struct replica *r, uint64_t now_ms);
 /* What is known of a member, by whoever knows best. */
 struct news {

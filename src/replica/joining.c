@@ -3,7 +3,10 @@
  * The joiner asks the addresses it was given, one after another, again and again, until a leader has put it into the
  * state (MemberAdd) and tells it so: the cluster's number, its own, and where the others listen. Asking again is
  * harmless: the token of its data directory tells a repeat from a second member of that name. The answer goes to the
- * address that the joiner says it listens at: one that cannot be reached there cannot be a member either. */
+ * address that the joiner says it listens at: one that cannot be reached there cannot be a member either.
+ *
+ * A restart needs no join=, but it may be left in fstab. Then the addresses are asked which cluster they are of, for
+ * a moment: a data directory of another cluster is refused. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +14,7 @@
 #include "replica/internal.h"
 
 #define ASK_MS 300
+#define CHECK_MS 2000
 #define GIVE_UP_MS 120000
 #define TARGETS_MAX 64
 
@@ -47,6 +51,8 @@ void joining_start(struct replica *r)
 		return;
 	}
 	r->joining->since_ms = replica_now_ms(r);
+	if (!r->directory.fresh)
+		return;
 	log_line(r->log, LOG_LEVEL_INFO, "%s: asking %s to be let in as %s", r->directory.path, r->config.join,
 		 r->directory.member);
 }
@@ -66,6 +72,7 @@ static void ask(struct replica *r, const char *address)
 	request.address = (char *)(uintptr_t)net_address(r->net);
 	request.token = (ProtobufCBinaryData){sizeof r->directory.token, r->directory.token};
 	request.version = (char *)(uintptr_t)r->config.version;
+	request.only_ask = !r->directory.fresh;
 	envelope.of_case = COORDFS__ENVELOPE__OF_JOIN_REQUEST;
 	envelope.join_request = &request;
 	net_send_to_address(r->net, address, &envelope);
@@ -83,12 +90,42 @@ static void give_up(struct replica *r)
 	replica_fail(r, "%s could not join within %u s (%s)", r->directory.member, GIVE_UP_MS / 1000, seen);
 }
 
+static void start(struct replica *r)
+{
+	char error[ERROR_BYTES];
+
+	net_forget_addresses(r->net);
+	joining_fini(r);
+	peers_identify(r);
+	if (replica_start(r, error, sizeof error))
+		replica_fail(r, "%s", error);
+}
+
+/* A directory that is in use already. */
+static void checked(struct replica *r, const Coordfs__JoinResult *result)
+{
+	uint8_t cluster[16];
+
+	directory_cluster(&r->directory, cluster);
+	if (result->cluster.len != sizeof cluster)
+		return;
+	if (memcmp(result->cluster.data, cluster, sizeof cluster) == 0)
+		start(r);
+	else
+		replica_fail(r, "%s is the data of a member of another cluster than the one of %s: name an empty directory",
+			     r->directory.path, result->member);
+}
+
 void joining_tick(struct replica *r, uint64_t now_ms)
 {
 	struct joining *j = r->joining;
 
 	if (!j || (j->asked_ms && now_ms - j->asked_ms < ASK_MS))
 		return;
+	if (!r->directory.fresh && now_ms - j->since_ms > CHECK_MS) {
+		start(r); /* nobody is there to ask */
+		return;
+	}
 	if (now_ms - j->since_ms > GIVE_UP_MS) {
 		give_up(r);
 		return;
@@ -115,15 +152,11 @@ static void let_in(struct replica *r, const Coordfs__JoinResult *result)
 		replica_fail(r, "%s", error);
 		return;
 	}
-	net_identify(r->net, result->cluster.data, result->id);
-	net_forget_addresses(r->net);
 	for (size_t i = 0; i < result->n_members; i++)
 		peers_set_address(r, result->members[i]->id, result->members[i]->address);
 	log_line(r->log, LOG_LEVEL_INFO, "%s: member %llu of the cluster of %s", r->directory.path,
 		 (unsigned long long)result->id, result->member);
-	joining_fini(r);
-	if (replica_start(r, error, sizeof error))
-		replica_fail(r, "%s", error);
+	start(r);
 }
 
 static void note_answer(struct joining *j, const Coordfs__JoinResult *result)
@@ -144,6 +177,8 @@ void joining_answered(struct replica *r, const Coordfs__JoinResult *result)
 		}
 	} else if (!r->joining) {
 		return;
+	} else if (!r->directory.fresh) {
+		checked(r, result);
 	} else if (result->code == OK) {
 		let_in(r, result);
 	} else if (result->code == ERR_BUSY) {
@@ -291,11 +326,25 @@ static const char *leader_address(struct replica *r)
 	return m.address ? m.address : "";
 }
 
+static void answer_which(struct replica *r, const char *to)
+{
+	Coordfs__JoinResult result = COORDFS__JOIN_RESULT__INIT;
+	uint8_t cluster[16];
+
+	if (!r->started)
+		return;
+	directory_cluster(&r->directory, cluster);
+	result.cluster = (ProtobufCBinaryData){sizeof cluster, cluster};
+	answer(r, to, &result);
+}
+
 void joining_asked(struct replica *r, const Coordfs__JoinRequest *q)
 {
 	if (q->token.len != MEMBER_TOKEN_BYTES || net_address_check(q->address, "join", r->scratch, sizeof r->scratch))
 		return;
-	if (!r->started || !r->machine)
+	if (q->only_ask)
+		answer_which(r, q->address);
+	else if (!r->started || !r->machine)
 		answer_busy(r, q->address, "", "it is starting itself");
 	else if (r->settled && !peers_is_member(r, r->directory.id))
 		answer_busy(r, q->address, "", "it is starting itself");

@@ -52,6 +52,7 @@ struct check {
 	struct segment *segments;
 	size_t count;
 	uint64_t snapshot; /* newest index with both of its files */
+	bool joined; /* its log came from a leader: it may begin in an open segment */
 	uint32_t crc[256];
 	char *error;
 	size_t error_size;
@@ -334,7 +335,7 @@ static int check_closed(struct check *c, size_t closed, struct log_state *out)
 	if (closed && c->segments[first].first > c->snapshot + 1)
 		return damaged(c, "entries %" PRIu64 " to %" PRIu64 " of the log are missing: " RESTORE, c->snapshot + 1,
 			       c->segments[first].first - 1);
-	if (!closed && !c->snapshot)
+	if (!closed && !c->snapshot && !c->joined)
 		return damaged(c, "the beginning of the log is missing: " RESTORE);
 	for (size_t i = first; i < closed; i++) {
 		const struct segment *s = &c->segments[i];
@@ -397,11 +398,14 @@ static int compare(struct check *c, const struct mark *mark, const struct log_st
 int log_check(const struct directory *d, const struct mark *mark, struct log_state *out, char *error,
 	      size_t error_size)
 {
-	struct check c = {.d = d, .error = error, .error_size = error_size};
+	struct check c = {.d = d, .joined = d->id != DIRECTORY_FOUNDER_ID, .error = error, .error_size = error_size};
 	size_t closed;
 	int rc;
 
 	*out = (struct log_state){0};
+	/* It joined, and nothing came from the leader yet: no log is a good log. */
+	if (c.joined && mark->index == 0 && mark->term == 0)
+		return 0;
 	crc_init(c.crc);
 	rc = list_files(&c);
 	if (!rc)

@@ -143,6 +143,12 @@ void peers_members_changed(struct replica *r)
 
 /* ---- news ---- */
 
+/* libraft's own entries count: it is compared with what is committed. */
+static uint64_t applied_here(const struct replica *r)
+{
+	return r->engine.up ? r->engine.raft.last_applied : 0;
+}
+
 static void send_hello(struct replica *r, uint64_t to)
 {
 	Coordfs__Envelope envelope = COORDFS__ENVELOPE__INIT;
@@ -151,7 +157,7 @@ static void send_hello(struct replica *r, uint64_t to)
 	hello.name = r->directory.member;
 	hello.address = (char *)(uintptr_t)net_address(r->net);
 	hello.version = (char *)(uintptr_t)r->config.version;
-	hello.applied = r->machine ? machine_applied(r->machine) : 0;
+	hello.applied = applied_here(r);
 	hello.last_index = r->engine.up ? raft_last_index(&r->engine.raft) : 0;
 	hello.disk_free_bytes = replica_free_bytes(r);
 	hello.trouble = r->trouble;
@@ -323,7 +329,7 @@ static const Coordfs__MemberView *in_view(const struct replica *r, uint64_t id)
 
 static struct news news_of_self(struct replica *r)
 {
-	return (struct news){.known = true, .applied = r->machine ? machine_applied(r->machine) : 0,
+	return (struct news){.known = true, .applied = applied_here(r),
 			     .disk_free_bytes = replica_free_bytes(r), .version = r->config.version,
 			     .trouble = r->trouble};
 }
@@ -351,6 +357,17 @@ struct news peers_news(struct replica *r, uint64_t id)
 	if (p && p->heard_ms && now - p->heard_ms < news.silent_ms)
 		news.silent_ms = now - p->heard_ms;
 	return news;
+}
+
+/* What the network refuses, for people: NULL: nothing of late. */
+const char *peers_trouble(struct replica *r)
+{
+	struct net_totals totals;
+
+	if (!r->net || r->net_closing)
+		return NULL;
+	net_totals(r->net, &totals);
+	return totals.trouble;
 }
 
 /* ---- in ---- */
@@ -498,18 +515,17 @@ int peers_open(struct replica *r, char *error, size_t error_size)
 		.receive = receive,
 		.ctx = r,
 	};
-	uint8_t cluster[16];
-	int rc;
 
-	if (!r->config.listen)
-		return 0;
-	rc = net_open(r->loop, &config, &r->net, error, error_size);
-	if (rc || r->state == REPLICA_JOINING)
-		return rc;
+	return r->config.listen ? net_open(r->loop, &config, &r->net, error, error_size) : 0;
+}
+
+void peers_identify(struct replica *r)
+{
+	uint8_t cluster[16];
+
 	directory_cluster(&r->directory, cluster);
 	net_identify(r->net, cluster, r->directory.id);
 	load(r);
-	return 0;
 }
 
 static void closed(void *ctx)

@@ -636,19 +636,22 @@ int replica_start(struct replica *r, char *error, size_t error_size)
 static int open_parts(struct replica *r, char *error, size_t error_size)
 {
 	const struct replica_config *c = &r->config;
-	int rc = directory_open(&r->directory, c->directory, c->member, error, error_size);
+	int rc;
 
-	if (rc)
-		return rc;
 	open_handles(r);
-	r->state = r->directory.fresh && c->join ? REPLICA_JOINING : REPLICA_OPENING;
-	rc = peers_open(r, error, error_size);
+	r->state = c->listen && c->join ? REPLICA_JOINING : REPLICA_OPENING;
+	rc = peers_open(r, error, error_size); /* first: an address that cannot be had changes nothing on disk */
+	if (!rc)
+		rc = directory_open(&r->directory, c->directory, c->member, error, error_size);
 	if (rc)
 		return rc;
-	if (r->state != REPLICA_JOINING)
-		return replica_start(r, error, error_size);
-	joining_start(r);
-	return 0;
+	if (r->state == REPLICA_JOINING) {
+		joining_start(r);
+		return 0;
+	}
+	if (r->net)
+		peers_identify(r);
+	return replica_start(r, error, error_size);
 }
 
 int replica_open(uv_loop_t *loop, const struct replica_config *config, struct replica **out, char *error,
@@ -723,7 +726,7 @@ void replica_status(struct replica *r, struct replica_status *out)
 		.snapshot_index = r->snapshots.stored,
 		.disk_free_bytes = replica_free_bytes(r),
 		.log_bytes = r->snapshots.log_bytes,
-		.trouble = r->trouble[0] ? r->trouble : NULL,
+		.trouble = r->trouble[0] ? r->trouble : peers_trouble(r),
 		.proposals_outstanding = proposals_count(r->proposals),
 	};
 	if (!r->engine.up)
