@@ -325,13 +325,19 @@ static void answer(struct replica *r, struct change *c, int code, const char *te
 	free(c);
 }
 
+/* A removal that was asked for again finds nobody to remove: it is on its way. */
+static bool is_refusal(const struct change *c, int code)
+{
+	return code < 0 && !(c->kind == CLUSTER_REMOVE && c->id && code == ERR_NOT_FOUND);
+}
+
 void cluster_change_answered(struct replica *r, const Coordfs__ChangeResult *result)
 {
 	struct change *c = r->changes;
 
 	while (c && c->nonce != result->nonce)
 		c = c->next;
-	if (c && result->code < 0)
+	if (c && is_refusal(c, result->code))
 		answer(r, c, result->code, result->text);
 }
 
@@ -381,7 +387,7 @@ static void begin_here(struct replica *r, struct change *c)
 		log_change(r, c->kind, c->member, c->uid);
 	c->asked = true;
 	code = begin_change(r, c->kind, c->member, text, sizeof text);
-	if (code < 0)
+	if (is_refusal(c, code))
 		answer(r, c, code, text);
 }
 

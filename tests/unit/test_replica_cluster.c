@@ -31,6 +31,7 @@ struct cluster {
 	struct log log;
 	struct member members[MEMBERS];
 	unsigned count;
+	uint64_t snapshot_log_bytes;
 };
 
 static void on_ready(void *ctx)
@@ -173,6 +174,7 @@ static struct member *member_new(struct cluster *c)
 		.timeout_ms = 5000,
 		.session_ttl_ms = 3000,
 		.version = "test",
+		.snapshot_log_bytes = c->snapshot_log_bytes,
 		.log = &c->log,
 		.ready = on_ready,
 		.failed = on_failed,
@@ -421,6 +423,93 @@ static void test_leadership_moves(void **state)
 	assert_int_equal(change(c, &c->members[0], CLUSTER_LEAD, "nobody").code, ERR_NOT_FOUND);
 }
 
+static void test_members_come_and_go(void **state)
+{
+	struct cluster *c = *state;
+	struct roles three = {c, 3, 0}, five = {c, 5, 0};
+	struct member *last;
+	uint64_t counter;
+
+	form(c, 5);
+	assert_true(run_until(c, all_vote, &five, WAIT_MS));
+	counter = create(c, &c->members[0], "c");
+	last = &c->members[4];
+	assert_int_equal(change(c, &c->members[1], CLUSTER_STANDBY, last->name).code, OK);
+	assert_int_equal(add(c, last, counter).code, OK);
+	assert_true(run_until(c, all_vote, &three, WAIT_MS)); /* four would be no better */
+	assert_int_equal(change(c, &c->members[1], CLUSTER_VOTER, last->name).code, OK);
+	assert_int_equal(change(c, &c->members[1], CLUSTER_REMOVE, last->name).code, OK);
+	assert_true(run_until(c, is_true, &last->failed, WAIT_MS)); /* it is told */
+	member_stop(c, last);
+	/* the leader itself */
+	last = leader(c);
+	assert_int_equal(change(c, last == &c->members[0] ? &c->members[1] : &c->members[0], CLUSTER_REMOVE, last->name).code,
+			 OK);
+	member_stop(c, last);
+	last = last == &c->members[0] ? &c->members[1] : &c->members[0];
+	assert_int_equal(add(c, last, counter).code, OK);
+	assert_int_equal(change(c, last, CLUSTER_LEAD, "nobody").code, ERR_NOT_FOUND);
+}
+
+static void test_all_stop_and_start_again(void **state)
+{
+	struct cluster *c = *state;
+	struct roles roles = {c, 3, 0};
+	uint64_t counter;
+
+	form(c, 3);
+	assert_true(run_until(c, all_vote, &roles, WAIT_MS));
+	counter = create(c, &c->members[0], "c");
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(add(c, &c->members[i % 3], counter).code, OK);
+	for (unsigned i = 0; i < 3; i++)
+		member_stop(c, &c->members[i]);
+	for (unsigned i = 0; i < 3; i++) { /* without join, each where it was */
+		c->members[i].config.join = NULL;
+		c->members[i].config.listen = c->members[i].address;
+	}
+	for (unsigned i = 0; i < 3; i++)
+		member_start(c, &c->members[i]);
+	for (unsigned i = 0; i < 3; i++)
+		wait_for(c, &c->members[i].ready);
+	assert_int_equal(add(c, &c->members[1], counter).value, 21);
+}
+
+/* A member that was away longer than the log reaches back gets an image; so does one that joins late. */
+static void test_an_image_from_the_leader(void **state)
+{
+	struct cluster *c = *state;
+	struct member *away;
+	struct replica_status status;
+	uint64_t counter;
+
+	c->snapshot_log_bytes = 20000;
+	form(c, 3);
+	counter = create(c, &c->members[0], "c");
+	away = &c->members[2];
+	member_stop(c, away);
+	for (int round = 0; round < 6; round++) {
+		for (int i = 0; i < 100; i++)
+			assert_int_equal(add(c, &c->members[0], counter).code, OK);
+		run_ms(c, 300);
+	}
+	replica_status(c->members[0].replica, &status);
+	assert_true(status.snapshot_index > 0);
+	member_serve(c, away);
+	assert_int_equal(barrier(c, away), OK);
+	assert_int_equal(value(away, counter), 600);
+	assert_int_equal(add(c, away, counter).value, 601);
+	replica_status(away->replica, &status);
+	assert_true(status.snapshot_index > 0);
+	member_stop(c, away); /* … and goes on from it after a restart */
+	assert_int_equal(add(c, &c->members[0], counter).value, 602);
+	member_serve(c, away);
+	assert_int_equal(barrier(c, away), OK);
+	assert_int_equal(value(away, counter), 602);
+	member_serve(c, member_new(c));
+	assert_int_equal(value(&c->members[3], counter), 602);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -428,6 +517,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_the_leader_goes_and_comes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_majority, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leadership_moves, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_members_come_and_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_all_stop_and_start_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_image_from_the_leader, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
