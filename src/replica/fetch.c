@@ -130,6 +130,7 @@ static void synced(uv_fs_t *request)
 	} else {
 		close(f->fd);
 		f->fd = -1;
+		r->metrics.images_fetched++;
 		log_line(r->log, LOG_LEVEL_INFO, "%s: the image of entry %" PRIu64 " came from the leader: %" PRIu64 " bytes",
 			 r->directory.path, f->index, f->sum.bytes);
 		deliver(r);

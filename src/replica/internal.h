@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "net/net.h"
 #include "replica/directory.h"
+#include "replica/join.h"
 #include "replica/lease.h"
 #include "replica/plan.h"
 #include "replica/proposals.h"
@@ -259,7 +260,7 @@ void joining_start(struct replica *r);
 void joining_tick(struct replica *r, uint64_t now_ms);
 void joining_answered(struct replica *r, const Coordfs__JoinResult *result);
 void joining_fini(struct replica *r);
-void joining_asked(struct replica *r, const Coordfs__JoinRequest *request);
+void joining_asked(struct replica *r, const Coordfs__JoinRequest *request, unsigned protocol);
 
 /* ---- replica.c ---- */
 
@@ -323,7 +324,7 @@ struct replica {
 	struct raft_transfer raft_transfer;
 	bool changing, transferring;
 	uint64_t planned_ms, leads_since_ms;
-	struct joining *joining;
+	struct joiner *joiner;
 	struct replica_metrics metrics;
 	struct chores chores;
 	struct backup *backups; /* backup.c: under way */

@@ -444,7 +444,7 @@ static void receive(void *ctx, const Coordfs__Envelope *e)
 		return;
 	replica_check_lease(r);
 	if (e->of_case == COORDFS__ENVELOPE__OF_JOIN_REQUEST) {
-		joining_asked(r, e->join_request);
+		joining_asked(r, e->join_request, e->protocol);
 	} else if (!r->started) {
 		if (e->of_case == COORDFS__ENVELOPE__OF_JOIN_RESULT)
 			joining_answered(r, e->join_result);

@@ -132,6 +132,7 @@ struct replica_metrics {
 	uint64_t elections;	  /* changes of the leader that were seen */
 	uint64_t read_rounds;	  /* probes of the voters, while leading */
 	uint64_t forwarded;	  /* commands of other members that were taken, while leading */
+	uint64_t images_fetched;  /* from a leader, because this member lagged too far */
 	uint64_t resent;	  /* streams that were begun anew */
 	uint64_t messages_sent, messages_received, messages_dropped;
 	uint64_t proposals, reads_waiting;

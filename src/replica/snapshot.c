@@ -30,7 +30,7 @@
 #define ENTRY_OVERHEAD 128 /* libraft's, in memory */
 #define LOG_BYTES_MIN (48u << 20)
 #define LOG_BYTES_MAX (256u << 20)
-#define TRAILING_BYTES (16u << 20)
+#define TRAILING_PART 3 /* of the log between two images stays behind the newest one */
 #define REST_FACTOR 4 /* between two images, in units of the time the last took */
 #define RETRY_MS 2000
 
@@ -91,14 +91,16 @@ void snapshots_note_entry(struct replica *r, size_t bytes)
 }
 
 /* How many entries to keep behind a snapshot: a bounded number of bytes; never 0, which means something else. */
-static unsigned trailing_entries(const struct snapshots *s)
+static unsigned trailing_entries(const struct replica *r)
 {
+	const struct snapshots *s = &r->snapshots;
+	uint64_t limit = log_bytes_limit(r) / TRAILING_PART;
 	uint64_t bytes = 0;
 	unsigned n = 0;
 
 	while (n < TRAILING_MAX && n < s->recent_count) {
 		bytes += s->recent[(s->recent_count - 1 - n) % TRAILING_MAX];
-		if (bytes > TRAILING_BYTES)
+		if (bytes > limit)
 			break;
 		n++;
 	}
@@ -226,7 +228,7 @@ int snapshot_begin(struct raft_fsm *fsm, struct raft_buffer *bufs[], unsigned *n
 	s->retry_at_ms = 0;
 	s->bytes_at_start = s->log_bytes;
 	raft_set_snapshot_threshold(&r->engine.raft, UINT32_MAX);
-	raft_set_snapshot_trailing(&r->engine.raft, trailing_entries(s));
+	raft_set_snapshot_trailing(&r->engine.raft, trailing_entries(r));
 	replica_wake(r);
 	return 0;
 fail:

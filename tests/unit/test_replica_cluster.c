@@ -475,12 +475,28 @@ static void test_all_stop_and_start_again(void **state)
 	assert_int_equal(add(c, &c->members[1], counter).value, 21);
 }
 
+/* Those that are there. */
+static bool all_have_images(void *ctx)
+{
+	struct cluster *c = ctx;
+	struct replica_status status;
+
+	for (unsigned i = 0; i < c->count; i++) {
+		if (!c->members[i].replica)
+			continue;
+		replica_status(c->members[i].replica, &status);
+		if (!status.snapshot_index)
+			return false;
+	}
+	return true;
+}
+
 /* A member that was away longer than the log reaches back gets an image; so does one that joins late. */
 static void test_an_image_from_the_leader(void **state)
 {
 	struct cluster *c = *state;
 	struct member *away;
-	struct replica_status status;
+	struct replica_metrics metrics;
 	uint64_t counter;
 
 	c->snapshot_log_bytes = 20000;
@@ -488,19 +504,17 @@ static void test_an_image_from_the_leader(void **state)
 	counter = create(c, &c->members[0], "c");
 	away = &c->members[2];
 	member_stop(c, away);
-	for (int round = 0; round < 6; round++) {
-		for (int i = 0; i < 100; i++)
-			assert_int_equal(add(c, &c->members[0], counter).code, OK);
-		run_ms(c, 300);
-	}
-	replica_status(c->members[0].replica, &status);
-	assert_true(status.snapshot_index > 0);
+	for (int i = 0; i < 300; i++)
+		assert_int_equal(add(c, &c->members[0], counter).code, OK);
+	assert_true(run_until(c, all_have_images, c, WAIT_MS));
+	for (int i = 0; i < 300; i++)
+		assert_int_equal(add(c, &c->members[0], counter).code, OK);
 	member_serve(c, away);
 	assert_int_equal(barrier(c, away), OK);
 	assert_int_equal(value(away, counter), 600);
 	assert_int_equal(add(c, away, counter).value, 601);
-	replica_status(away->replica, &status);
-	assert_true(status.snapshot_index > 0);
+	replica_metrics(away->replica, &metrics);
+	assert_int_equal(metrics.images_fetched, 1);
 	member_stop(c, away); /* … and goes on from it after a restart */
 	assert_int_equal(add(c, &c->members[0], counter).value, 602);
 	member_serve(c, away);
@@ -508,6 +522,8 @@ static void test_an_image_from_the_leader(void **state)
 	assert_int_equal(value(away, counter), 602);
 	member_serve(c, member_new(c));
 	assert_int_equal(value(&c->members[3], counter), 602);
+	replica_metrics(c->members[3].replica, &metrics);
+	assert_int_equal(metrics.images_fetched, 1);
 }
 
 int main(void)
