@@ -72,12 +72,12 @@ struct spread row_latency_ratio(const struct row *row)
 	return spread_of(values, row->round_count);
 }
 
-struct spread row_rate_ratio(const struct row *row)
+struct spread row_rate_ratio(const struct row *row, enum side null)
 {
 	double values[ROUNDS_MAX], limit_per_s;
 
 	for (unsigned int round = 0; round < row->round_count; round++) {
-		limit_per_s = row->slices[NULLFS][round].per_s;
+		limit_per_s = row->slices[null][round].per_s;
 		values[round] = limit_per_s > 0 ? row->slices[SUBJECT][round].per_s / limit_per_s : 0;
 	}
 	return spread_of(values, row->round_count);
@@ -91,9 +91,9 @@ double row_latency_quiet(const struct row *row)
 	return limit_us > 0 ? row_spread(row, SUBJECT, P50_US).lower / limit_us : 0;
 }
 
-double row_rate_quiet(const struct row *row)
+double row_rate_quiet(const struct row *row, enum side null)
 {
-	double limit_per_s = row_spread(row, NULLFS, PER_S).upper;
+	double limit_per_s = row_spread(row, null, PER_S).upper;
 
 	return limit_per_s > 0 ? row_spread(row, SUBJECT, PER_S).upper / limit_per_s : 0;
 }
@@ -151,9 +151,16 @@ static int disk_slice(struct row *row, struct load *load, const struct plan *pla
 	return slice_check(row, place, slice);
 }
 
+static bool wants_serial(const struct row *row, const struct plan *plan)
+{
+	return plan->places[NULLFS_SERIAL].dir && row->clients > 1 && strcmp(row->operation->name, OPERATION_ADD) == 0;
+}
+
 static int round_measure(struct row *row, struct load *load, const struct plan *plan, unsigned int round)
 {
 	if (tree_slice(row, load, plan, NULLFS, &row->slices[NULLFS][round]) != 0)
+		return -1;
+	if (wants_serial(row, plan) && tree_slice(row, load, plan, NULLFS_SERIAL, &row->slices[NULLFS_SERIAL][round]) != 0)
 		return -1;
 	if (row->operation->commits && plan->places[DISK].dir &&
 	    disk_slice(row, load, plan, &row->slices[DISK][round]) != 0)

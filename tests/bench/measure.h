@@ -12,7 +12,8 @@
 
 #define ROUNDS_MAX 99
 
-enum side { SUBJECT, NULLFS, DISK, SIDE_COUNT };
+/* NULLFS_SERIAL: nullfs to which the kernel sends the writes of one file one by one; only for OPERATION_ADD. */
+enum side { SUBJECT, NULLFS, NULLFS_SERIAL, DISK, SIDE_COUNT };
 enum figure { P50_US, P99_US, PER_S };
 
 /* Everything known about an operation with so many clients. */
@@ -57,11 +58,11 @@ struct spread row_latency_ratio(const struct row *row);
 double row_latency_quiet(const struct row *row);
 
 /*
- * row_rate_ratio - the subject's operations per second to those of nullfs, round by round. Above 1 is better.
+ * row_rate_ratio - the subject's operations per second to those of one of the nullfs, round by round. Above 1 is better.
  * row_rate_quiet - likewise.
  */
-struct spread row_rate_ratio(const struct row *row);
-double row_rate_quiet(const struct row *row);
+struct spread row_rate_ratio(const struct row *row, enum side null);
+double row_rate_quiet(const struct row *row, enum side null);
 
 /* spread_of - sorts the values. */
 struct spread spread_of(double *values, unsigned int count);

@@ -37,7 +37,7 @@ static void row_rate(const struct row *row)
 	char disk[32];
 
 	printf("   %11.0f %11s %6.2f\n", row_figure(row, NULLFS, PER_S), disk_text(row, PER_S, 0, disk),
-	       row_rate_ratio(row).median);
+	       row_rate_ratio(row, NULLFS).median);
 }
 
 void report_row(const struct row *row)
