@@ -59,6 +59,7 @@ src_libcoordfs_a_SOURCES = \
 	src/front/transactions.c src/front/transactions.h \
 	src/front/virtual.c src/front/virtual.h \
 	src/front/waiters.c src/front/waiters.h \
+	src/front/widen.c src/front/widen.h \
 	src/front/xattr.c \
 	src/machine/attr.c \
 	src/machine/check.c \

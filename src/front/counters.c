@@ -6,6 +6,9 @@
 #include <stdlib.h>
 
 #include "front/parse.h"
+#include "front/widen.h"
+
+enum { TEXT_BYTES_MAX = 21 }; /* a number, its sign, a newline */
 
 /* ---- READ ---- */
 
@@ -49,12 +52,31 @@ static void answer_value(struct front *f, struct call *c, const struct reply *re
 	char text[32];
 
 	(void)f;
+	handle_write_ends(h, uv_hrtime());
 	if ((c->fi.flags & O_ACCMODE) == O_RDWR)
 		text_reply(&h->text, text, value_text(h->kind, reply->value, text));
 	fuse_reply_write(c->req, c->size);
 }
 
-static void propose_update(struct call *c, Coordfs__CounterRequest *requests, size_t count)
+static void write_refused(struct front *f, struct call *c)
+{
+	(void)f;
+	handle_write_ends(handle_of(&c->fi), uv_hrtime());
+}
+
+/* An answer is expected: by answer_value or write_refused. */
+static void propose_write(struct front *f, struct call *c, const Coordfs__Command *command)
+{
+	bool waited = handle_write_begins(handle_of(&c->fi), uv_hrtime());
+
+	if (waited && c->offset + c->size > TEXT_BYTES_MAX)
+		widen(f, c->node, c->offset);
+	c->answer = answer_value;
+	c->refused = write_refused;
+	call_propose(c, command);
+}
+
+static void propose_update(struct front *f, struct call *c, Coordfs__CounterRequest *requests, size_t count)
 {
 	Coordfs__Command command = COORDFS__COMMAND__INIT;
 	Coordfs__CounterUpdate update = COORDFS__COUNTER_UPDATE__INIT;
@@ -71,8 +93,7 @@ static void propose_update(struct call *c, Coordfs__CounterRequest *requests, si
 	update.n_requests = count;
 	command.of_case = COORDFS__COMMAND__OF_COUNTER;
 	command.counter = &update;
-	c->answer = answer_value;
-	call_propose(c, &command);
+	propose_write(f, c, &command);
 	free(list);
 }
 
@@ -88,7 +109,7 @@ void counters_write(struct front *f, struct call *c, struct bytes data)
 	if (code < 0)
 		refuse(f, c, code, why);
 	else
-		propose_update(c, requests, count);
+		propose_update(f, c, requests, count);
 	parse_counter_free(requests);
 }
 
@@ -108,6 +129,5 @@ void fences_write(struct front *f, struct call *c, struct bytes data)
 	fence.inode = c->node;
 	command.of_case = COORDFS__COMMAND__OF_FENCE;
 	command.fence = &fence;
-	c->answer = answer_value;
-	call_propose(c, &command);
+	propose_write(f, c, &command);
 }

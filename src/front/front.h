@@ -67,6 +67,7 @@ struct owed;	     /* owed.c: what must be given back */
 struct notes;	     /* notes.c: the last error of each path, for `.info` */
 struct loop_io;	     /* loop.c: the poll handle, buffer and spin state */
 struct transactions; /* transactions.c */
+struct widener;	     /* widen.c */
 struct names;	     /* dynamic.c: nodes that have a name instead of a number */
 
 struct front {
@@ -83,6 +84,7 @@ struct front {
 	struct names *names;
 	struct backup_file *backups; /* backup.c: open ones, and those to come */
 	struct loop_io *io;
+	struct widener *widener;
 	char *scratch; /* LIMIT_FILE_BYTES, for building one reply; free again when the operation returns */
 	bool direct_io_mmap; /* the kernel allows shared mappings of direct_io files */
 	int64_t started_ns;  /* CLOCK_REALTIME */

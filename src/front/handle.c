@@ -18,10 +18,12 @@ struct opened {
 	size_t recent_bytes;
 	unsigned unsettled; /* effects of closed handles that are not applied yet */
 	struct parked *waiting;
+	unsigned writing;	  /* writes to a counter on their way */
+	uint64_t wrote_ns, writer; /* the last that was answered: when, and the handle's number */
 	UT_hash_handle hh;
 };
 
-enum { RECENT_COUNT = 64, RECENT_BYTES = 4 << 20 };
+enum { RECENT_COUNT = 64, RECENT_BYTES = 4 << 20, JUST_AFTER_NS = 1000000 };
 
 struct handles {
 	struct opened *by_inode;
@@ -281,6 +283,25 @@ static bool holds_any(const struct handle *h)
 		if (owner->handle == h && owner->holds)
 			return true;
 	return h->holds_flock;
+}
+
+/* ---- writes to a counter ---- */
+
+bool handle_write_begins(struct handle *h, uint64_t now_ns)
+{
+	const struct opened *o = h->opened;
+	bool alone = h->opened->writing++ == 0;
+
+	return alone && o->writer && o->writer != h->number && now_ns - o->wrote_ns < JUST_AFTER_NS;
+}
+
+void handle_write_ends(struct handle *h, uint64_t now_ns)
+{
+	struct opened *o = h->opened;
+
+	o->writing--;
+	o->writer = h->number;
+	o->wrote_ns = now_ns;
 }
 
 /* ---- effects of a close ---- */

@@ -76,6 +76,11 @@ bool handle_holds(const struct handle *h, enum lock_kind kind, uint64_t owner);
 bool handle_forget_owner(struct handle *h, uint64_t owner); /* he closes the file, through any handle; had he asked? */
 bool handle_has_asked(const struct handle *h);		     /* by whomever */
 
+/* A write to a counter goes on its way, and is answered. begins: true when it looks as if the kernel had kept it until
+ * another handle's write was answered: it comes just after that, and alone. */
+bool handle_write_begins(struct handle *h, uint64_t now_ns);
+void handle_write_ends(struct handle *h, uint64_t now_ns);
+
 /* ---- effects of a close that are still on their way ---- */
 
 struct parked; /* call.c */

@@ -17,6 +17,7 @@
 #include "front/owed.h"
 #include "front/virtual.h"
 #include "front/waiters.h"
+#include "front/widen.h"
 
 /* ---- INIT ---- */
 
@@ -68,8 +69,9 @@ struct front *front_new(uv_loop_t *loop, const struct log *log)
 	f->log = log;
 	f->handles = handles_new();
 	f->notes = notes_new();
+	f->widener = widener_new();
 	f->scratch = malloc(LIMIT_FILE_BYTES);
-	if (f->handles && f->notes && f->scratch)
+	if (f->widener && f->handles && f->notes && f->scratch)
 		return f;
 	front_free(f);
 	return NULL;
@@ -193,6 +195,7 @@ void front_free(struct front *f)
 	loop_free(f);
 	virtual_free(f);
 	notes_free(f->notes);
+	widener_free(f->widener);
 	free(f->scratch);
 	free(f);
 }

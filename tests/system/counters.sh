@@ -534,6 +534,51 @@ t_too_much_in_one_write() {
 	assert_value big 1
 }
 
+# Offsets run on behind the end; the kernel is made to send such writes side by side, and nobody must notice.
+t_many_writers_on_open_handles() {
+	set_to many 0
+	python3 - "$C/many" <<-'PYTHON'
+	import os, sys
+	path, writers, adds = sys.argv[1], 8, 200
+
+	def write_all(out):
+	    fd = os.open(path, os.O_RDWR)
+	    results = []
+	    for i in range(adds):
+	        assert os.write(fd, b"+1\n") == 3
+	        if i % 10 == 9:
+	            results.append(int(os.pread(fd, 64, 3 * i + 3)))
+	    os.write(out, " ".join(map(str, results)).encode() + b"\n")
+
+	ends, out = os.pipe()
+	children = []
+	for _ in range(writers):
+	    pid = os.fork()
+	    if pid == 0:
+	        write_all(out)
+	        os._exit(0)
+	    children.append(pid)
+	os.close(out)
+	while children:
+	    size = os.stat(path).st_size
+	    assert 2 <= size <= 5, f"size {size}"
+	    with open(path, "rb") as f:
+	        assert f.read().strip().isdigit()
+	    pid, status = os.waitpid(-1, os.WNOHANG)
+	    assert status == 0
+	    if pid:
+	        children.remove(pid)
+	results = open(ends).read().split()
+	assert len(results) == writers * adds // 10 == len(set(results)), "replies are not of one's own write"
+	fd = os.open(path, os.O_RDONLY)
+	text = os.pread(fd, 64, 0)
+	assert text == b"%d\n" % (writers * adds), text
+	assert os.lseek(fd, 0, os.SEEK_END) == len(text) == os.fstat(fd).st_size
+	PYTHON
+	echo +1 >>"$C/many"
+	assert_value many 1601
+}
+
 t_reading_is_harmless() {
 	local before
 	set_to a 5
