@@ -45,15 +45,15 @@ static bool is_voter(const struct replica_member *m)
 	return strcmp(m->role, "voter") == 0;
 }
 
+/* This one is here, in whatever state it is. */
 bool status_is_silent(const struct replica_member *m)
 {
-	return strcmp(m->state, "silent") == 0 || strcmp(m->state, "unavailable") == 0;
+	return !m->self && strcmp(m->state, "silent") == 0;
 }
 
-/* This one can be, in whatever state it is. */
 bool status_is_reached(const struct replica_member *m)
 {
-	return !status_is_silent(m) && (m->self || strcmp(m->state, "unknown") != 0);
+	return m->self || (!status_is_silent(m) && strcmp(m->state, "unknown") != 0);
 }
 
 struct status_votes status_count_votes(const struct status_figures *s)

@@ -177,7 +177,7 @@ static void test_no_majority(void **state)
 
 	(void)state;
 	s.leader = NULL;
-	members[0].state = "follower";
+	members[0].state = "unavailable";
 	members[1].state = members[2].state = "silent";
 	text = print(status_print_figures, &s);
 	assert_says(text, "coordfs 9.9: IN TROUBLE: no majority: 2 of 3 voters are silent, 2 are needed\n");
@@ -194,7 +194,7 @@ static void test_no_leader(void **state)
 
 	(void)state;
 	s.leader = NULL;
-	members[0].state = "candidate";
+	members[0].state = "unavailable";
 	members[1].state = members[2].state = "unknown";
 	members[1].known = members[2].known = false;
 	text = print(status_print_figures, &s);
