@@ -174,11 +174,14 @@ static void answer_write(struct front *f, struct call *c, const struct reply *re
 	fuse_reply_write(c->req, c->size);
 }
 
-/* The O_TRUNC is still to come. */
+/* The O_TRUNC is still to come, with the next write. But who was told that nothing changed, and closes, shall not find
+ * the file empty after all. */
 static void truncation_refused(struct front *f, struct call *c)
 {
+	struct handle *h = handle_of(&c->fi);
+
 	(void)f;
-	handle_of(&c->fi)->truncating = true;
+	h->truncating = h->truncation_refused = true;
 }
 
 static void propose_write(struct call *c, struct handle *h, bool append, struct bytes data)
@@ -279,7 +282,7 @@ void files_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	struct handle *h = handle_of(fi);
 
 	(void)node;
-	if (h->truncating && !handle_orphan(h) && !h->lost)
+	if (h->truncating && !h->truncation_refused && !handle_orphan(h) && !h->lost)
 		file_truncate_now(f, h);
 	locks_release(f, h);
 	handle_free(f->handles, h);

@@ -14,6 +14,7 @@ struct handle {
 	pid_t opener; /* the thread that opened it */
 	bool append;
 	bool truncating; /* opened with O_TRUNC, which has not taken effect yet */
+	bool truncation_refused; /* with a write: then only another write brings it about, not the close */
 	bool asks_flock;  /* something of it may be in the log: closing gives it back */
 	bool holds_flock; /* the caller was told so */
 	bool lost;    /* it held a lock that was taken away: ESTALE until it is closed */
