@@ -100,11 +100,19 @@ const char *address_parse(const char *text, struct address *out)
 	return wrong ? wrong : parse_port(colon + 1, &out->port);
 }
 
+bool address_is_everywhere(const struct address *a)
+{
+	struct in6_addr v6;
+	if (a->kind == ADDRESS_IPV6)
+		return inet_pton(AF_INET6, a->host, &v6) == 1 && IN6_IS_ADDR_UNSPECIFIED(&v6);
+	return a->kind == ADDRESS_ANY || (a->kind == ADDRESS_IPV4 && strcmp(a->host, "0.0.0.0") == 0);
+}
+
 const char *address_parse_peer(const char *text, struct address *out)
 {
 	const char *wrong = address_parse(text, out);
-	if (!wrong && out->kind == ADDRESS_ANY)
-		wrong = "* is for listening only";
+	if (!wrong && address_is_everywhere(out))
+		wrong = "this host is for listening only: nobody can be reached there";
 	if (!wrong && out->port == 0)
 		wrong = "port 0 is for listening only";
 	return wrong;

@@ -30,7 +30,9 @@ struct address {
 };
 /* NULL, or what is wrong with text. */
 const char *address_parse(const char *text, struct address *out);
-/* The same, and somebody can be reached there: neither * nor port 0. */
+/* *, 0.0.0.0, [::]: all of the host's addresses. */
+bool address_is_everywhere(const struct address *a);
+/* NULL, or what is wrong: also when nobody can be reached there (everywhere, port 0). */
 const char *address_parse_peer(const char *text, struct address *out);
 /* tcp://HOST:PORT as ZeroMQ wants it, from a host that is no name. out: NET_ADDRESS_BYTES. */
 void address_endpoint(const struct address *a, char *out);

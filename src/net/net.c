@@ -241,14 +241,12 @@ static bool read_bound(struct net *n, struct address *bound)
 /* From now on n->address is what others are told. */
 static void set_address(struct net *n, const struct address *listen, const struct address *bound)
 {
-	struct address a = *listen;
+	struct address a = listen->kind == ADDRESS_ANY ? *bound : *listen;
 	a.port = bound->port;
-	if (listen->kind == ADDRESS_ANY) {
-		a = *bound;
-		log_line(n->log, LOG_LEVEL_WARNING, "listen=tcp://*:%u: no other host can reach a member at *; name one of this host's addresses",
-			 bound->port);
-	}
 	address_endpoint(&a, n->address);
+	if (address_is_everywhere(&a))
+		log_line(n->log, LOG_LEVEL_WARNING,
+			 "listen=%s: no other member can reach this one there; name one of this host's addresses", n->address);
 }
 
 static int bind_one(struct net *n, const struct address *a, struct address *bound)
@@ -261,6 +259,20 @@ static int bind_one(struct net *n, const struct address *a, struct address *boun
 	return read_bound(n, bound) ? 0 : EINVAL;
 }
 
+/* /etc/hosts may have the same twice. */
+static bool came_before(const struct addrinfo *list, const struct addrinfo *one)
+{
+	for (; list != one; list = list->ai_next)
+		if (list->ai_addrlen == one->ai_addrlen && memcmp(list->ai_addr, one->ai_addr, one->ai_addrlen) == 0)
+			return true;
+	return false;
+}
+
+static bool is_not_here(int error_number)
+{
+	return error_number == EADDRNOTAVAIL || error_number == ENODEV || error_number == EAFNOSUPPORT;
+}
+
 /* A name may stand for several addresses (localhost): listen on each that this host has, all with the same port. */
 static int bind_name(struct net *n, const struct address *name, struct address *bound)
 {
@@ -271,13 +283,13 @@ static int bind_name(struct net *n, const struct address *name, struct address *
 	bound->port = name->port;
 	if (getaddrinfo(name->host, NULL, &hints, &list) != 0)
 		return EADDRNOTAVAIL;
-	for (const struct addrinfo *i = list; i; i = i->ai_next) {
+	for (const struct addrinfo *i = list; i && (failure == 0 || is_not_here(failure)); i = i->ai_next) {
+		if (came_before(list, i))
+			continue;
 		address_resolved(i->ai_addr, i->ai_addrlen, bound->port, &a);
 		int result = bind_one(n, &a, bound);
-		if (result != EADDRNOTAVAIL)
+		if (!is_not_here(result))
 			failure = result;
-		if (failure != 0 && failure != EADDRNOTAVAIL)
-			break;
 	}
 	freeaddrinfo(list);
 	return failure;

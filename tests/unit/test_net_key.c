@@ -206,7 +206,11 @@ static void test_addresses_for_listening_only(void **state)
 	(void)state;
 	assert_int_equal(net_address_check("tcp://*:7400", "listen", error, sizeof error), OK);
 	assert_int_equal(net_address_check("tcp://*:7400", "join", error, sizeof error), ERR_INVALID);
-	assert_string_equal(error, "join=tcp://*:7400: * is for listening only");
+	assert_string_equal(error, "join=tcp://*:7400: this host is for listening only: nobody can be reached there");
+	assert_int_equal(net_address_check("tcp://0.0.0.0:7400", "listen", error, sizeof error), OK);
+	assert_int_equal(net_address_check("tcp://0.0.0.0:7400", "join", error, sizeof error), ERR_INVALID);
+	assert_int_equal(net_address_check("tcp://[::]:7400", "listen", error, sizeof error), OK);
+	assert_int_equal(net_address_check("tcp://[0::0]:7400", "join", error, sizeof error), ERR_INVALID);
 	assert_int_equal(net_address_check("tcp://127.0.0.1:0", "listen", error, sizeof error), OK);
 	assert_int_equal(net_address_check("tcp://127.0.0.1:0", "join", error, sizeof error), ERR_INVALID);
 	memset(large, 'a', 1000);
