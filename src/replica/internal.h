@@ -338,7 +338,6 @@ struct replica {
 	uint64_t opening_key; /* of the SessionOpen under way; 0: none */
 	uint64_t open_sent_ms; /* CLOCK_BOOTTIME */
 	bool started; /* replica_start was called: lead.c's parts are there */
-	bool lost; /* the next session is another one */
 	bool must_reset, reset_asked; /* ClusterReset comes before the first session */
 	uint8_t key[NET_KEY_BYTES];
 	bool restored_untold; /* config.restored is to be called */

@@ -98,8 +98,10 @@ static bool take_command(struct replica *r, const Coordfs__Forward *f, uint64_t 
 	if (entry.size > LIMIT_COMMAND_BYTES + 128u)
 		return false;
 	if (!acceptor_wants(r->acceptor, from, f->term, f->stream, position, &expected)) {
-		if (expected != UINT64_MAX && expected <= position)
+		if (expected != UINT64_MAX && expected <= position) {
+			acceptor_refused(r->acceptor, from, f->stream); /* what is missing may only be late */
 			answer_forward(r, from, f, expected, ERR_BUSY);
+		}
 		return false;
 	}
 	rc = engine_submit(r, entry);
@@ -396,6 +398,10 @@ static void expire_sessions(struct replica *r)
 		return;
 	machine_sessions(r->machine, know_session, r);
 	while ((session = keeper_expired(r->keeper, replica_boottime_ms()))) {
+		if (!machine_session_alive(r->machine, session)) { /* it ended in a state that this member was given */
+			keeper_forget(r->keeper, session);
+			continue;
+		}
 		end.session = session;
 		end.reason = (char *)(uintptr_t) "expired: its member could not be reached in time";
 		command.of_case = COORDFS__COMMAND__OF_SESSION_END;

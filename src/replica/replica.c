@@ -497,7 +497,6 @@ static bool reset_cluster(struct replica *r)
 	return false;
 }
 
-/* Proposed again with the same incarnation it is the same session. */
 static void open_session(struct replica *r)
 {
 	Coordfs__Command command = COORDFS__COMMAND__INIT;
@@ -515,6 +514,8 @@ static void open_session(struct replica *r)
 	proposals_add_other(r->proposals, &command, r->opening_key, session_opened, r, replica_boottime_ms());
 }
 
+/* Always a new incarnation: a session counts from when its opening was first sent, and of an earlier attempt that was
+ * given up that may be too long ago. Should the log have that one after all, the new one ends it. */
 static void begin_session(struct replica *r)
 {
 	r->open_sent_ms = replica_boottime_ms();
@@ -530,11 +531,7 @@ static void session_needed(struct replica *r)
 		return;
 	if (r->must_reset && !reset_cluster(r))
 		return;
-	if (r->open_sent_ms && !r->lost)
-		open_session(r);
-	else
-		begin_session(r);
-	r->lost = false;
+	begin_session(r);
 }
 
 void replica_check_lease(struct replica *r)
@@ -548,7 +545,6 @@ void replica_check_lease(struct replica *r)
 	tell(r, &end);
 	r->former_session = r->session;
 	r->session = 0;
-	r->lost = true;
 	proposals_lost(r->proposals);
 	replica_kick(r);
 }
