@@ -362,6 +362,7 @@ int recovery_run(struct recovery *r, char *error, size_t error_size)
 	rc = directory_renew(&r->directory, "recovered", r->facts.last_index, error, error_size);
 	if (rc)
 		return rc;
+	unlinkat(r->directory.fd, "peers", 0); /* where those were that are lost; it need not be there */
 	rv = offline_configuration(&r->directory, &alone);
 	if (!rv)
 		rv = raft_recover(&r->offline.raft, &alone);
