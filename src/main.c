@@ -55,7 +55,7 @@ static const char help[] =
 	"  -o timeout=S        seconds before EHOSTUNREACH or ETIMEDOUT (default 10)\n"
 	"  -o session_ttl=S    seconds until a silent mount has lost its locks (default 10)\n"
 	"  -o voters=N         voting members at most (default 5)\n"
-	"  -o election_timeout=MS, heartbeat=MS, replace_after=S      for a slow network (1000, 100, 60)\n"
+	"  -o election_timeout=MS, heartbeat=MS, replace_after=S      for a slow network (650, 65, 60)\n"
 	"  -o consistency=strong, on_loss=none, inotify\n"
 	"  -o ro, allow_other (root's default), allow_root, and the common options of mount(8)\n"
 	"\n"

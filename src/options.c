@@ -415,7 +415,7 @@ int options_parse(struct options *o, int argc, char **argv, char *error, size_t 
 	struct parser p = {.options = o, .error = error, .error_size = error_size};
 	int flag, code = 0;
 
-	*o = (struct options){.timeout_s = 10, .session_ttl_s = 10, .voters = 5, .election_ms = 1000};
+	*o = (struct options){.timeout_s = 10, .session_ttl_s = 10, .voters = 5, .election_ms = 650};
 	opterr = 0;
 	while (code == 0 && (flag = getopt_long(argc, argv, "-:fdhVso:", words, NULL)) != -1)
 		code = parse_flag(&p, flag, optarg);

@@ -179,6 +179,7 @@ SYSTEM_TESTS = \
 	tests/system/corrupt.sh \
 	tests/system/crash.sh \
 	tests/system/keygen.sh \
+	tests/system/recover.sh \
 	tests/system/restore.sh \
 	tests/system/start.sh \
 	tests/system/quickstart.sh \

@@ -27,7 +27,7 @@ struct replica_config {
 	const uint8_t *key; /* NET_KEY_BYTES; NULL: nothing is encrypted */
 	unsigned voters;    /* at most so many members vote; 0: 5 */
 	unsigned session_ttl_ms; /* 0: 10 s */
-	unsigned election_ms, heartbeat_ms; /* 0: 1000, 100 */
+	unsigned election_ms, heartbeat_ms; /* 0: 650, 65 */
 	const char *version; /* of the program, for other members to see; NULL: "" */
 	unsigned replace_ms; /* a voter that was silent for so long gives its vote to a standby; 0: 60 s */
 	uint64_t snapshot_log_bytes; /* of log between two images; 0: as the state's size suggests */

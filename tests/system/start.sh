@@ -61,10 +61,27 @@ t_the_directory_can_be_used_then() {
 	stop_mount
 }
 
-# A member that knows its cluster needs no join, and none is asked.
+# A member that knows its cluster needs no join, and waits for no answer.
 t_a_restart_ignores_join() {
 	start_mount -o "listen=tcp://$HOST:7401,join=tcp://$HOST:7499"
 	assert_eq "$(cat "$MNT/counters/c")" 1
+	stop_mount
+}
+
+t_a_name_that_is_taken_is_refused() {
+	local member=$DATA
+	"$COORDFS" keygen "$W/key" >/dev/null
+	DATA=$W/first
+	start_mount -o "name=a,listen=tcp://$HOST:7411,key=$W/key"
+	mkdir "$W/mnt2"
+	"$COORDFS" "$W/second" "$W/mnt2" \
+		-o "name=a,listen=tcp://$HOST:7412,join=tcp://$HOST:7411,key=$W/key" >"$W/out" 2>&1 && fail "two of one name"
+	assert_eq "$(wc -l <"$W/out")" 1
+	assert_match "$(cat "$W/out")" "coordfs: *has a member of that name*"
+	is_mounted "$W/mnt2" && fail "mounted"
+	"$COORDFS" "$member" "$W/mnt2" \
+		-o "listen=tcp://$HOST:7412,join=tcp://$HOST:7411,key=$W/key" >"$W/out" 2>&1 && fail "of two clusters"
+	assert_match "$(cat "$W/out")" "coordfs: $member is the data of a member of another cluster*"
 	stop_mount
 }
 

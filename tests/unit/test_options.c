@@ -63,8 +63,8 @@ static void test_defaults(void **state)
 	assert_int_equal(o.timeout_s, 10);
 	assert_int_equal(o.session_ttl_s, 10);
 	assert_int_equal(o.voters, 5);
-	assert_int_equal(o.election_ms, 1000);
-	assert_int_equal(o.heartbeat_ms, 100);
+	assert_int_equal(o.election_ms, 650);
+	assert_int_equal(o.heartbeat_ms, 65);
 	assert_int_equal(o.replace_s, 60);
 	options_fini(&o);
 }
@@ -185,9 +185,9 @@ static void test_times_fit_together(void **state)
 	o = taken("election_timeout=500,heartbeat=100");
 	assert_int_equal(o.heartbeat_ms, 100);
 	options_fini(&o);
-	refuse("heartbeat=201", "at most a fifth");
+	refuse("heartbeat=131", "at most a fifth");
 	refuse("heartbeat=100,election_timeout=499", "at most a fifth");
-	refuse("replace_after=1", "at least twice");
+	refuse("election_timeout=1000,replace_after=1", "at least twice");
 	refuse("election_timeout=10000,replace_after=19", "at least twice");
 }
 
