@@ -435,6 +435,7 @@ struct planning {
 	struct replica *replica;
 	struct plan_member *members;
 	size_t count, capacity;
+	bool cut; /* there was no room for all: whoever is not in it would seem to be gone */
 };
 
 static struct plan_member *planned(struct planning *p, uint64_t id)
@@ -444,7 +445,8 @@ static struct plan_member *planned(struct planning *p, uint64_t id)
 	for (size_t i = 0; i < p->count; i++)
 		if (p->members[i].id == id)
 			return &p->members[i];
-	if (p->count == p->capacity)
+	p->cut |= p->count == p->capacity;
+	if (p->cut)
 		return NULL;
 	m = &p->members[p->count++];
 	*m = (struct plan_member){.id = id};
@@ -502,6 +504,7 @@ static bool make_plan(struct replica *r, struct plan_action *out)
 		.lag_max = PLAN_LAG_MAX,
 	};
 
+	*out = (struct plan_action){.kind = PLAN_NONE};
 	p.members = calloc(p.capacity, sizeof *p.members);
 	if (!p.members)
 		return false;
@@ -511,9 +514,10 @@ static bool make_plan(struct replica *r, struct plan_action *out)
 		p.members[i].silent_ms = silence(r, p.members[i].id);
 	plan.members = p.members;
 	plan.count = p.count;
-	*out = plan_next(&plan);
+	if (!p.cut)
+		*out = plan_next(&plan);
 	free(p.members);
-	return true;
+	return !p.cut;
 }
 
 static int carry_out(struct replica *r, const struct plan_action *a)
