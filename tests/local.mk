@@ -182,6 +182,7 @@ SYSTEM_TESTS = \
 	tests/system/recover.sh \
 	tests/system/restore.sh \
 	tests/system/start.sh \
+	tests/system/session.sh \
 	tests/system/quickstart.sh \
 	tests/system/lab.sh \
 	tests/system/history.sh
