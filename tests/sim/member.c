@@ -154,8 +154,10 @@ static void receive_forward(struct member *m, const struct message *g)
 	uint64_t expected;
 	int code = take(m, g->from + 1, g, (struct bytes){g->entry, g->size}, &expected);
 
-	if (code == QUEUED && expected == UINT64_MAX)
+	if ((code == QUEUED && expected == UINT64_MAX) || (code == OK && m->world->silent))
 		return;
+	if (code == QUEUED && m->world->silent)
+		code = ERR_BUSY;
 	if (code < 0)
 		acceptor_refused(m->acceptor, g->from + 1, g->stream);
 	send_plain(m, g->from + 1, (struct message){.kind = FORWARD_RESULT, .term = g->term, .stream = g->stream,
@@ -258,6 +260,7 @@ static void session_lost(struct member *m, const char *why)
 		return;
 	trace(m->world, "%s: session %llu is lost: %s", m->name, (unsigned long long)m->session, why);
 	m->lost = true;
+	proposals_lost(m->proposals);
 	holder_end(&m->holder);
 	client_session_gone(m);
 }

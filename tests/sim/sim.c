@@ -12,7 +12,7 @@
 
 #define FAULTS_S 15
 #define END_S 60 /* after which all must be well */
-#define PLANT_SEEDS 1000
+#define PLANT_SEEDS 3000
 #ifdef __SANITIZE_ADDRESS__
 #define SEEDS 100 /* slow */
 #else
@@ -45,6 +45,7 @@ static struct world *world_new(uint64_t seed, enum plant plant, bool tracing)
 	w->election_ms = (unsigned)between(w, 200, 1000);
 	w->timeout_ms = (unsigned)between(w, 1500, 4000);
 	w->ttl_ms = (unsigned)between(w, 1000, 4000);
+	w->silent = seed % 4 == 1;
 	w->story = story_new(w);
 	for (unsigned i = 0; i < w->member_count; i++)
 		w->members[i] = member_new(w, i);

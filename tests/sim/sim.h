@@ -94,6 +94,7 @@ struct world {
 	struct link links[MEMBERS_MAX][MEMBERS_MAX];
 	unsigned timeout_ms, ttl_ms, election_ms;
 	bool disk_full;	    /* leaders take nothing */
+	bool silent;	    /* leaders answer only what they refuse; a gap is a refusal */
 	bool over;	    /* no more faults, and soon no more operations */
 	uint64_t inodes[COUNTERS + LOCKS];
 	struct story *story;
