@@ -185,13 +185,18 @@ SYSTEM_TESTS = \
 	tests/system/session.sh \
 	tests/system/quickstart.sh \
 	tests/system/lab.sh \
-	tests/system/history.sh
+	tests/system/history.sh \
+	tests/system/join.sh \
+	tests/system/roles.sh \
+	tests/system/partition.sh \
+	tests/system/failover.sh
 
 TESTS += $(SYSTEM_TESTS)
-EXTRA_DIST += $(SYSTEM_TESTS) tests/system/lib.sh tests/system/hears.py
+EXTRA_DIST += $(SYSTEM_TESTS) tests/system/lib.sh tests/system/cluster.sh tests/system/hears.py
 
-# op: system calls for the shell; hammer: writers for crash.sh
-check_PROGRAMS += tests/system/op tests/system/hammer
+# op: system calls for the shell; hammer: writers for crash.sh; adder: a client of a cluster
+check_PROGRAMS += tests/system/op tests/system/hammer tests/system/adder
+tests_system_adder_LDADD =
 tests_system_op_LDADD =
 tests_system_hammer_LDADD =
 

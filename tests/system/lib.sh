@@ -255,6 +255,9 @@ result() { # ok|not ok, NAME [# SKIP WHY]
 	[ "$1" = ok ] || CASE_FAILED=$((CASE_FAILED + 1))
 }
 
+# What else there is to say to a case that failed.
+explain() { :; }
+
 # In a case: end it as skipped.
 skip() {
 	echo "$*" >"$W/skip"
@@ -305,7 +308,7 @@ run_case() {
 		result ok "$name"
 	else
 		result 'not ok' "$name"
-		sed 's/^/# /' "$W/case.log" | tail -n 60
+		{ tail -n 60 "$W/case.log"; explain; } | sed 's/^/# /'
 	fi
 	if [ -n "$before" ] && ! mount_serves; then
 		result 'not ok' "the daemon serves after: $name"
