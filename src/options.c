@@ -114,10 +114,23 @@ static int set_on_loss(struct parser *p, const char *value)
 	return refuse(p, "option on_loss=%s: none, term or kill is wanted", value);
 }
 
+/* Others are told of this address, so it must be one that they can connect to. */
+static bool is_everywhere(const char *address)
+{
+	static const char *const list[] = {"tcp://*:", "tcp://0.0.0.0:", "tcp://[::]:"};
+
+	for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+		if (strncmp(address, list[i], strlen(list[i])) == 0)
+			return true;
+	return false;
+}
+
 static int set_listen(struct parser *p, const char *value)
 {
 	if (net_address_check(value, "listen", p->error, p->error_size) < 0)
 		return -1;
+	if (is_everywhere(value))
+		return refuse(p, "option listen=%s: the other members connect to this address: name one of this host's", value);
 	return set_string(p, &p->options->listen, value);
 }
 

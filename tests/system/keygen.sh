@@ -90,10 +90,10 @@ t_a_start_wants_a_good_key() {
 }
 
 t_an_address_of_the_network_wants_a_key() {
-	start_refused "give key=FILE" "listen=tcp://*:0"
-	start_refused "give key=FILE" "listen=tcp://[::]:0"
+	start_refused "give key=FILE" "listen=tcp://10.0.0.1:7400"
+	start_refused "give key=FILE" "listen=tcp://[fd00::1]:7400"
 	start_refused "give key=FILE" "listen=tcp://127.0.0.1:0,join=tcp://192.0.2.1:7400"
-	start_refused "contradict" "listen=tcp://*:0,key=$W/k,insecure"
+	start_refused "contradict" "listen=tcp://10.0.0.1:7400,key=$W/k,insecure"
 	start_refused "give listen" "join=tcp://127.0.0.1:7400"
 	start_refused "listen=tcp://127.0.0.1" "listen=tcp://127.0.0.1"
 	start_refused "join=" "listen=tcp://127.0.0.1:0,join=tcp://127.0.0.1:7400+"
