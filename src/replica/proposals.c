@@ -59,6 +59,7 @@ struct proposals {
 	unsigned timeout_ms;
 	uint64_t session, next_sequence;
 	bool lost; /* the session: nothing is sent in it any more */
+	uint64_t lost_from; /* sequences from here on were proposed when it was known */
 	uint64_t term, leader;
 	struct queue own, others;
 	struct proposal *hint; /* in own: follows the one that was answered last */
@@ -244,6 +245,7 @@ void proposals_applied(struct proposals *p, uint64_t session, uint64_t sequence,
 void proposals_lost(struct proposals *p)
 {
 	p->lost = true;
+	p->lost_from = p->next_sequence;
 }
 
 void proposals_applied_other(struct proposals *p, uint64_t key, const struct reply *reply)
@@ -469,8 +471,10 @@ static void break_silence(struct proposals *p, uint64_t now_ms)
 
 /* ---- sessions ---- */
 
-/* What an end of its session means to it: OK or a code, QUEUED: it goes on in the next one. */
-static int code_at_end(const struct proposal *q)
+/* What an end of its session means to it: OK or a code, QUEUED: it goes on in the next one. That may only those that
+ * were proposed after the loss was known: an earlier one may come through a handle that held a lock, which another
+ * member may have been granted by now. */
+static int code_at_end(const struct proposals *p, const struct proposal *q)
 {
 	switch (q->type) {
 	case COORDFS__COMMAND__OF_SESSION_END:
@@ -482,7 +486,7 @@ static int code_at_end(const struct proposal *q)
 	case COORDFS__COMMAND__OF_ABORT:
 		return ERR_STALE;
 	default:
-		return QUEUED;
+		return p->lost && q->sequence >= p->lost_from ? QUEUED : ERR_NO_QUORUM;
 	}
 }
 
@@ -494,11 +498,10 @@ void proposals_session_over(struct proposals *p)
 	if (p->session == 0)
 		return;
 	p->session = 0;
-	p->lost = false;
 	p->next_sequence = 1;
 	p->hint = NULL;
 	for (q = p->own.first; q; q = next) {
-		int code = code_at_end(q);
+		int code = code_at_end(p, q);
 
 		next = q->next;
 		if (code != QUEUED) {
@@ -511,6 +514,7 @@ void proposals_session_over(struct proposals *p)
 		q->sequence = p->next_sequence++;
 	}
 	p->own.unsent = p->own.first;
+	p->lost = false;
 }
 
 void proposals_set_session(struct proposals *p, uint64_t session)

@@ -51,7 +51,8 @@ void proposals_set_session(struct proposals *p, uint64_t session);
 void proposals_lost(struct proposals *p);
 
 /* The former session's end was applied: what is not answered by now was never applied and never will be. Plain
- * commands wait for the next session. Those that only meant something in it (LockRequest, LockCancel, LockDrop,
+ * commands that were proposed after proposals_lost wait for the next session; older ones are refused, ERR_NO_QUORUM,
+ * for they may have been meant under a lock that another member holds by now. Those that only meant something in it (LockRequest, LockCancel, LockDrop,
  * Commit, Abort, SessionEnd) are answered: ERR_STALE, but LockDrop, LockCancel and SessionEnd OK: there is nothing
  * left to drop. Call it for an end that was seen being applied: see proposals_restored. */
 void proposals_session_over(struct proposals *p);

@@ -614,7 +614,7 @@ static void test_fail(void **state)
 static void test_session_moves(void **state)
 {
 	struct fixture *f = *state;
-	struct caller lock, drop, commit, end, plain[2], later;
+	struct caller lock, drop, commit, end, plain[2], late, later;
 
 	applied(f, 77, add(f, NULL));
 	add_type(f, COORDFS__COMMAND__OF_LOCK, &lock);
@@ -623,27 +623,32 @@ static void test_session_moves(void **state)
 	add_type(f, COORDFS__COMMAND__OF_COMMIT, &commit);
 	add(f, &plain[1]);
 	add_type(f, COORDFS__COMMAND__OF_SESSION_END, &end);
+	proposals_lost(f->p);
+	add(f, &late); /* not sent in a session that is lost */
+	run(f);
+	assert_int_equal(f->count, 7);
 	f->in_call = true;
 	proposals_session_over(f->p);
 	f->in_call = false;
 	run(f);
+	assert_told(plain[0], ERR_NO_QUORUM); /* it may have been meant under a lock */
+	assert_told(plain[1], ERR_NO_QUORUM);
 	assert_told(lock, ERR_STALE);
 	assert_told(commit, ERR_STALE);
 	assert_told(drop, OK);
 	assert_told(end, OK);
 	assert_int_equal(f->count, 7);
-	assert_int_equal(add_type(f, COORDFS__COMMAND__OF_LOCK, &later), 3);
-	applied(f, 77, 3); /* refused by the machine: of the former session, no one's */
+	assert_int_equal(add_type(f, COORDFS__COMMAND__OF_LOCK, &later), 2);
+	applied(f, 77, 2); /* refused by the machine: of the former session, no one's */
 	proposals_set_session(f->p, 90);
 	run(f);
-	assert_int_equal(f->count, 10);
-	for (unsigned i = 0; i < 3; i++) /* the same stream goes on */
+	assert_int_equal(f->count, 9);
+	for (unsigned i = 0; i < 2; i++) /* the same stream goes on */
 		assert_sent(f, 7 + i, 7 + i, 90, 1 + i, 1);
-	assert_int_equal(f->sent[9].type, COORDFS__COMMAND__OF_LOCK);
-	for (unsigned i = 1; i <= 3; i++)
+	assert_int_equal(f->sent[8].type, COORDFS__COMMAND__OF_LOCK);
+	for (unsigned i = 1; i <= 2; i++)
 		applied(f, 90, i);
-	assert_told(plain[0], OK);
-	assert_told(plain[1], OK);
+	assert_told(late, OK);
 	assert_told(later, OK);
 }
 
@@ -653,6 +658,7 @@ static void test_moved_is_not_in_doubt(void **state)
 	struct fixture *f = *state;
 	struct caller c;
 
+	proposals_lost(f->p);
 	add(f, &c);
 	proposals_session_over(f->p);
 	pass(f, TIMEOUT_MS + 200);
@@ -662,7 +668,7 @@ static void test_moved_is_not_in_doubt(void **state)
 static void test_restored(void **state)
 {
 	struct fixture *f = *state;
-	struct caller sent, unsent;
+	struct caller sent, unsent, late;
 
 	add(f, &sent);
 	result(f, 1, OK);
@@ -671,11 +677,14 @@ static void test_restored(void **state)
 	assert_int_equal(f->count, 2); /* again: the machine has the reply */
 	f->code = QUEUED;
 	add(f, &unsent);
+	proposals_lost(f->p);
+	add(f, &late);
 	proposals_restored(f->p, false, f->now_ms);
 	f->code = OK;
 	run(f);
 	assert_told(sent, ERR_TIMED_OUT);
-	assert_int_equal(unsent.told, 0);
+	assert_told(unsent, ERR_NO_QUORUM);
+	assert_int_equal(late.told, 0);
 	proposals_set_session(f->p, 90);
 	run(f);
 	assert_sent(f, 2, 0, 90, 1, 1);
