@@ -182,8 +182,11 @@ SYSTEM_TESTS = \
 	tests/system/recover.sh \
 	tests/system/restore.sh \
 	tests/system/start.sh \
+	tests/system/quickstart.sh
+
+# Several members, in network namespaces of their own (contrib/lab).
+CLUSTER_TESTS = \
 	tests/system/session.sh \
-	tests/system/quickstart.sh \
 	tests/system/lab.sh \
 	tests/system/history.sh \
 	tests/system/join.sh \
@@ -191,8 +194,8 @@ SYSTEM_TESTS = \
 	tests/system/partition.sh \
 	tests/system/failover.sh
 
-TESTS += $(SYSTEM_TESTS)
-EXTRA_DIST += $(SYSTEM_TESTS) tests/system/lib.sh tests/system/cluster.sh tests/system/hears.py
+TESTS += $(SYSTEM_TESTS) $(CLUSTER_TESTS)
+EXTRA_DIST += $(SYSTEM_TESTS) $(CLUSTER_TESTS) tests/system/lib.sh tests/system/cluster.sh tests/system/hears.py
 
 # op: system calls for the shell; hammer: writers for crash.sh; adder: a client of a cluster
 check_PROGRAMS += tests/system/op tests/system/hammer tests/system/adder
