@@ -14,6 +14,8 @@
 
 #include "replica/internal.h"
 
+#define SILENT_ELECTIONS 3u
+
 /* The reader's nonces are even, the holder's odd. */
 static bool is_of_holder(uint64_t nonce)
 {
@@ -356,12 +358,23 @@ static void changed(struct replica *r, const struct standing *now)
 	reader_set_leader(r->reader, now->leader, now_ms);
 }
 
+/* A standby believes in its leader for ever: it never stands for election. Whoever hears nothing of the leader for so
+ * long has none. */
+static bool is_silent(struct replica *r, uint64_t leader)
+{
+	struct peer *p = leader && leader != r->directory.id ? peers_find(r, leader) : NULL;
+
+	return p && replica_now_ms(r) - p->heard_ms > SILENT_ELECTIONS * r->engine.raft.election_timeout;
+}
+
 void lead_observe(struct replica *r)
 {
 	struct standing now;
 	bool was_settled = r->settled;
 
 	engine_standing(r, &now);
+	if (is_silent(r, now.leader))
+		now.leader = 0;
 	if (configuration_changed(r) || standing_changed(r, &now))
 		changed(r, &now);
 	if (!r->engine.up)

@@ -61,6 +61,7 @@ struct proposals {
 	bool lost; /* the session: nothing is sent in it any more */
 	uint64_t lost_from; /* sequences from here on were proposed when it was known */
 	uint64_t term, leader;
+	uint64_t leaderless_ms; /* since when there is no leader; 0: there is one, or there was none yet */
 	struct queue own, others;
 	struct proposal *hint; /* in own: follows the one that was answered last */
 	struct proposal *refused, **refused_last; /* to be told */
@@ -398,6 +399,8 @@ void proposals_set_leader(struct proposals *p, uint64_t term, uint64_t leader, u
 	if (p->term == term && p->leader == leader)
 		return;
 	p->term = term;
+	if (leader || p->leader)
+		p->leaderless_ms = leader ? 0 : now_ms;
 	p->leader = leader;
 	p->silences = 0;
 	p->pause_until_ms = 0;
@@ -640,6 +643,10 @@ void proposals_tick(struct proposals *p, uint64_t now_ms)
 {
 	expire(p, &p->own, now_ms);
 	expire(p, &p->others, now_ms);
+	if (p->leaderless_ms && now_ms - p->leaderless_ms > p->timeout_ms) {
+		refuse_never_sent(p, &p->own, ERR_NO_QUORUM);
+		refuse_never_sent(p, &p->others, ERR_NO_QUORUM);
+	}
 	break_silence(p, now_ms);
 	send_all(p, now_ms);
 }

@@ -93,7 +93,9 @@ void proposals_applied(struct proposals *p, uint64_t session, uint64_t sequence,
 void proposals_run(struct proposals *p, uint64_t now_ms);
 
 /* Now and then (every 100 ms while proposals_busy): a stream in which nothing moved for RESEND_MS starts over; what
- * is older than the timeout is refused: ERR_NO_QUORUM if it was never sent, else ERR_TIMED_OUT. A LockRequest that
+ * is older than the timeout is refused: ERR_NO_QUORUM if it was never sent, else ERR_TIMED_OUT. When there has been no
+ * leader for as long as that, what was never sent is refused without waiting again: the kernel lets one change of a
+ * directory through at a time, and each of them would wait for the one before. A LockRequest that
  * waits is not among them: it was answered QUEUED. */
 void proposals_tick(struct proposals *p, uint64_t now_ms);
 bool proposals_busy(const struct proposals *p);

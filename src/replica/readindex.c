@@ -291,6 +291,7 @@ struct reader {
 	struct reader_port port;
 	unsigned timeout_ms;
 	uint64_t leader;
+	uint64_t leaderless_ms; /* since when there is none; 0: there is one, or there was none yet */
 	struct reads waiting, asked, known;
 	uint64_t nonce, first_nonce; /* of those asked: the newest, the first */
 	uint64_t asked_ms;
@@ -388,6 +389,7 @@ void reader_set_leader(struct reader *r, uint64_t leader, uint64_t now_ms)
 	if (r->leader == leader)
 		return;
 	r->leader = leader;
+	r->leaderless_ms = leader ? 0 : now_ms;
 	if (leader && r->asked.first)
 		ask(r, now_ms);
 	ask_for_waiting(r, now_ms);
@@ -455,6 +457,8 @@ void reader_tick(struct reader *r, uint64_t now_ms)
 	expire(r, &r->known, now_ms);
 	expire(r, &r->asked, now_ms);
 	expire(r, &r->waiting, now_ms);
+	if (r->leaderless_ms && now_ms - r->leaderless_ms > r->timeout_ms)
+		reader_fail(r, ERR_NO_QUORUM);
 	if (r->leader && r->asked.first && (r->again || now_ms - r->asked_ms >= ASK_AGAIN_MS))
 		ask(r, now_ms);
 	ask_for_waiting(r, now_ms);

@@ -80,7 +80,8 @@ void reader_add(struct reader *r, void (*ready)(void *ctx, int code), void *ctx,
 void reader_result(struct reader *r, uint64_t nonce, uint64_t index, int code, uint64_t now_ms);
 /* Everything up to index is applied: whoever waits for it is told. Cheap when no one does. */
 void reader_applied(struct reader *r, uint64_t index);
-void reader_tick(struct reader *r, uint64_t now_ms); /* asks again after ASK_AGAIN_MS; times out */
+/* Asks again after ASK_AGAIN_MS; times out. When there has been no leader for as long as the timeout, nobody waits. */
+void reader_tick(struct reader *r, uint64_t now_ms);
 void reader_fail(struct reader *r, int code); /* everybody */
 bool reader_busy(const struct reader *r);
 

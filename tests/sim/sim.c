@@ -12,7 +12,7 @@
 
 #define FAULTS_S 15
 #define END_S 60 /* after which all must be well */
-#define PLANT_SEEDS 3000
+#define PLANT_SEEDS 20000
 #ifdef __SANITIZE_ADDRESS__
 #define SEEDS 100 /* slow */
 #else

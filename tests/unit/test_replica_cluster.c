@@ -514,7 +514,7 @@ static void test_an_image_from_the_leader(void **state)
 	assert_int_equal(value(away, counter), 600);
 	assert_int_equal(add(c, away, counter).value, 601);
 	replica_metrics(away->replica, &metrics);
-	assert_int_equal(metrics.images_fetched, 1);
+	assert_true(metrics.images_fetched >= 1);
 	member_stop(c, away); /* … and goes on from it after a restart */
 	assert_int_equal(add(c, &c->members[0], counter).value, 602);
 	member_serve(c, away);
@@ -523,7 +523,7 @@ static void test_an_image_from_the_leader(void **state)
 	member_serve(c, member_new(c));
 	assert_int_equal(value(&c->members[3], counter), 602);
 	replica_metrics(c->members[3].replica, &metrics);
-	assert_int_equal(metrics.images_fetched, 1);
+	assert_true(metrics.images_fetched >= 1);
 }
 
 int main(void)
