@@ -341,9 +341,17 @@ static bool configuration_changed(struct replica *r)
 	return true;
 }
 
+/* How long ago the leader that is gone was heard of: since then there is none. */
+static uint64_t silence_ms(struct replica *r, uint64_t leader)
+{
+	struct peer *p = leader && leader != r->directory.id ? peers_find(r, leader) : NULL;
+
+	return p && p->heard_ms ? replica_now_ms(r) - p->heard_ms : 0;
+}
+
 static void changed(struct replica *r, const struct standing *now)
 {
-	uint64_t now_ms = replica_boottime_ms();
+	uint64_t now_ms = replica_boottime_ms() - (now->leader ? 0 : silence_ms(r, r->standing.leader));
 	bool begins = now->leads && (!r->standing.leads || r->standing.term != now->term);
 
 	if (now->leader && now->leader != r->standing.leader)
@@ -362,9 +370,7 @@ static void changed(struct replica *r, const struct standing *now)
  * long has none. */
 static bool is_silent(struct replica *r, uint64_t leader)
 {
-	struct peer *p = leader && leader != r->directory.id ? peers_find(r, leader) : NULL;
-
-	return p && replica_now_ms(r) - p->heard_ms > SILENT_ELECTIONS * r->engine.raft.election_timeout;
+	return silence_ms(r, leader) > SILENT_ELECTIONS * r->engine.raft.election_timeout;
 }
 
 void lead_observe(struct replica *r)
