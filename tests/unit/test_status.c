@@ -40,7 +40,7 @@ static struct status_figures figures(void)
 /* The same with others, who follow. */
 static struct status_figures cluster(size_t count)
 {
-	static char names[MEMBERS][8];
+	static char names[MEMBERS][24];
 	struct status_figures s = figures();
 
 	for (size_t i = 1; i < count; i++) {
