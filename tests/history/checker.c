@@ -69,6 +69,7 @@ static bool is_excuse(const struct operation *o)
 		return true;
 	case EDEADLK:
 	case ENOLCK:
+	case ESTALE: /* who waits in a session that ends */
 		return o->verb == VERB_ACQUIRE;
 	default:
 		return false;

@@ -11,7 +11,8 @@
  *   can be rearranged to x, o (or to x without o) unless x depends on o: it is not possible without o, or neither
  *   commutes with o nor hides what o did. So after o only another optional move or an x that depends on o is tried.
  * - Of optional moves that follow each other and commute, only one order is tried.
- * - Optional moves on which some candidate depends are tried before the others. */
+ * - Optional moves on which some candidate depends are tried before the others. Those others are rarely needed and many:
+ *   at first orders without them are searched, then such with one, two, four, at last with any number. */
 
 #include "search.h"
 
@@ -51,6 +52,7 @@ struct search {
 	struct state state;
 	struct key made; /* the set */
 	size_t left;
+	size_t may_used, may_budget; /* moves of PHASE_MAY: made, and allowed */
 	struct key *seen; /* open addressing; all zero: free */
 	size_t seen_count, seen_size;
 	const struct search_limits *limits;
@@ -162,6 +164,8 @@ static struct key configuration_key(const struct search *s)
 	key = key_add(key, key_of(mix((uint64_t)s->state.c + 2) + (uint64_t)s->state.b * 5, 2));
 	if (last)
 		key = key_add(key, key_of((uint64_t)(last - s->moves), 3));
+	if (s->may_budget < s->count)
+		key = key_add(key, key_of(s->may_used, 4));
 	key.a |= key.a == 0 && key.b == 0;
 	return key;
 }
@@ -266,6 +270,8 @@ static bool is_tried(const struct search *s, struct cursor at)
 		return !m->observer && (!last || depends(s, m, last, s->frames[s->depth - 1].before));
 	if (is_same(after, s->state) || (last && is_other_order(s, last, m)))
 		return false;
+	if (at.phase == PHASE_MAY && s->may_used >= s->may_budget)
+		return false;
 	return is_useful(s, m) == (at.phase == PHASE_USEFUL);
 }
 
@@ -294,6 +300,7 @@ static void make(struct search *s, struct cursor at)
 	if (s->return_of[number])
 		unlink_entry(s, s->return_of[number]);
 	s->left -= !s->moves[number].optional;
+	s->may_used += at.phase == PHASE_MAY;
 }
 
 static struct cursor take_back(struct search *s)
@@ -307,6 +314,7 @@ static struct cursor take_back(struct search *s)
 	s->made = key_subtract(s->made, key_of(number, 0));
 	s->state = frame->before;
 	s->left += !s->moves[number].optional;
+	s->may_used -= frame->at.phase == PHASE_MAY;
 	return frame->at;
 }
 
@@ -336,7 +344,7 @@ static void note_progress(struct search *s)
 	s->report->stuck = &s->moves[s->entries[e].move];
 }
 
-static enum verdict search_all(struct search *s)
+static enum verdict search_within_budget(struct search *s)
 {
 	struct cursor at = first_candidate(s);
 
@@ -360,6 +368,30 @@ static enum verdict search_all(struct search *s)
 	return VERDICT_RIGHT;
 }
 
+static void forget_seen(struct search *s)
+{
+	free(s->seen);
+	s->seen = NULL;
+	s->seen_size = s->seen_count = 0;
+}
+
+/* WRONG only when nothing was left out. */
+static enum verdict search_all(struct search *s)
+{
+	enum verdict verdict;
+
+	for (;;) {
+		verdict = search_within_budget(s);
+		s->report->configurations += s->seen_count;
+		if (verdict != VERDICT_WRONG || s->may_budget >= s->count)
+			return verdict;
+		forget_seen(s);
+		s->may_budget = s->may_budget ? s->may_budget * 2 : 1;
+		if (s->may_budget > 4)
+			s->may_budget = s->count;
+	}
+}
+
 enum verdict search_order(const struct move *moves, size_t count, model_step step, struct state initial,
 			  const struct search_limits *limits, struct search_report *report)
 {
@@ -375,7 +407,6 @@ enum verdict search_order(const struct move *moves, size_t count, model_step ste
 	s.frames = must(calloc(count, sizeof *s.frames));
 	build_list(&s);
 	verdict = search_all(&s);
-	report->configurations = s.seen_count;
 	for (size_t i = 0; i < s.depth; i++)
 		report->optional_made += move_at(&s, s.frames[i].at)->optional;
 	free(s.entries);

@@ -251,7 +251,6 @@ t_key_files_and_addresses_are_checked() {
 	refused_with "$W/bad" in_lab_host "local_member x listen=tcp://10.77.0.1:7400,key=$W/bad"
 	refused_with "$W/none/key" in_lab_host "local_member x listen=tcp://10.77.0.1:7400,key=$W/none/key"
 	refused_with "key" in_lab_host "local_member x listen=tcp://10.77.0.1:7400"
-	refused_with "key" in_lab_host "local_member x listen=tcp://*:7400"
 	refused_with "listen" in_lab_host "local_member x listen=10.77.0.1:7400,insecure"
 	refused_with "listen" in_lab_host "local_member x listen=tcp://10.77.0.1,insecure"
 	refused_with "join" in_lab_host "local_member x listen=tcp://10.77.0.1:7400,insecure,join=nobody"

@@ -60,7 +60,7 @@ t_a_directory_of_that_name_can_be_mounted() {
 	mkdir -p "$MNT"
 	(cd "$W" && "$COORDFS" ./keygen "$MNT")
 	echo +1 >"$MNT/counters/c"
-	umount "$MNT"
+	stop_mount
 	assert_eq "$(sed -n 's/^format=//p' "$W/keygen/member")" 1
 }
 
