@@ -48,7 +48,8 @@ int socket_fd(void *socket);
 /* Whether a message could be sent. Lets the socket carry out what its I/O thread asked of it. */
 bool socket_is_writable(void *socket);
 /* What both kinds have in common: how dead links are noticed, what may come in. */
-bool socket_set_common(void *socket, unsigned heartbeat_ms, bool is_ipv6);
+bool socket_set_common(void *socket, bool is_ipv6);
+bool socket_set_heartbeat(void *socket, unsigned heartbeat_ms);
 
 /* What the I/O thread tells of a socket's connections. */
 struct monitor_event {

@@ -163,7 +163,8 @@ bool link_send(struct link *l, struct packed *p)
 
 static bool set_options(struct link *l, void *dealer, bool is_ipv6)
 {
-	return socket_set_common(dealer, l->net->heartbeat_ms, is_ipv6) && socket_set(dealer, ZMQ_IMMEDIATE, 1) &&
+	return socket_set_common(dealer, is_ipv6) && socket_set_heartbeat(dealer, l->net->heartbeat_ms) &&
+	       socket_set(dealer, ZMQ_IMMEDIATE, 1) &&
 	       socket_set(dealer, ZMQ_SNDHWM, QUEUE_MESSAGES) &&
 	       socket_set(dealer, ZMQ_RCVHWM, 1) && /* nobody answers on it */
 	       socket_set(dealer, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&

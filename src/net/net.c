@@ -318,7 +318,7 @@ static bool make_sockets(struct net *n)
 	if (n->curve.is_on && !(n->zap.socket = zap_new(n->zmq)))
 		return false;
 	n->router.socket = zmq_socket(n->zmq, ZMQ_ROUTER);
-	if (!n->router.socket || !socket_set_common(n->router.socket, n->heartbeat_ms, false) ||
+	if (!n->router.socket || !socket_set_common(n->router.socket, false) ||
 	    !socket_set(n->router.socket, ZMQ_ROUTER_HANDOVER, 1) ||
 	    !socket_set(n->router.socket, ZMQ_RCVHWM, RECEIVE_MESSAGES) ||
 	    !curve_set_server(&n->curve, n->router.socket))

@@ -35,14 +35,23 @@ bool socket_is_writable(void *socket)
 
 /* A ping each heartbeat; without any sign of life for three after it, the connection is gone. A message counts as life
  * only once it has arrived whole and been decrypted, which for the largest takes most of a second on a slow, busy
- * machine: hence SILENCE_MS_MIN, and a line must carry the largest message in that time. */
-bool socket_set_common(void *socket, unsigned heartbeat_ms, bool is_ipv6)
+ * machine: hence SILENCE_MS_MIN, and a line must carry the largest message in that time.
+ *
+ * For sockets that only send. Each ping says after which silence the other side is to give up, so the receiving one
+ * needs none of its own, and must not have them: when its queue was full as the connection broke, libzmq 4.3.4 pings
+ * into the broken connection and ends the process (stream_engine_base.cpp: Assertion failed: !_io_error). */
+bool socket_set_heartbeat(void *socket, unsigned heartbeat_ms)
 {
 	int silence_ms = heartbeat_ms * 3 > SILENCE_MS_MIN ? (int)heartbeat_ms * 3 : SILENCE_MS_MIN;
+	return socket_set(socket, ZMQ_HEARTBEAT_IVL, (int)heartbeat_ms) &&
+	       socket_set(socket, ZMQ_HEARTBEAT_TIMEOUT, silence_ms) &&
+	       socket_set(socket, ZMQ_HEARTBEAT_TTL, silence_ms);
+}
+
+bool socket_set_common(void *socket, bool is_ipv6)
+{
 	int64_t bytes_max = (int64_t)NET_MESSAGE_BYTES_MAX + OVERHEAD_BYTES;
 	return socket_set(socket, ZMQ_LINGER, 0) && socket_set(socket, ZMQ_IPV6, is_ipv6) &&
-	       socket_set(socket, ZMQ_HEARTBEAT_IVL, (int)heartbeat_ms) &&
-	       socket_set(socket, ZMQ_HEARTBEAT_TIMEOUT, silence_ms) &&
 	       socket_set(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) &&
 	       socket_set(socket, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS) &&
 	       socket_set_bytes(socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);

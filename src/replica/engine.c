@@ -734,7 +734,7 @@ int engine_role(const struct replica *r, uint64_t member)
 {
 	const struct raft_configuration *c = &r->engine.raft.configuration;
 
-	for (unsigned i = 0; i < c->n; i++)
+	for (unsigned i = 0; r->engine.up && i < c->n; i++)
 		if (c->servers[i].id == member)
 			return c->servers[i].role;
 	return -1;

@@ -285,7 +285,7 @@ static void tell_prober(struct replica *r)
 {
 	const struct raft_configuration *c = &r->engine.raft.configuration;
 	struct leadership now = {.leads = r->standing.leads, .settled = r->settled, .term = r->standing.term};
-	uint64_t *voters = calloc(c->n + 1, sizeof *voters);
+	uint64_t *voters = r->engine.up ? calloc(c->n + 1, sizeof *voters) : NULL; /* else it is freed */
 
 	if (!voters) /* it answers nobody for now */
 		now.leads = false;
@@ -293,7 +293,8 @@ static void tell_prober(struct replica *r)
 		if (c->servers[i].role == RAFT_VOTER)
 			voters[now.voter_count++] = c->servers[i].id;
 	now.voters = voters;
-	prober_set_commit(r->prober, raft_commit_index(&r->engine.raft));
+	if (r->engine.up)
+		prober_set_commit(r->prober, raft_commit_index(&r->engine.raft));
 	prober_set(r->prober, &now);
 	free(voters);
 }

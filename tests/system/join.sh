@@ -172,7 +172,7 @@ local_member() {
 	mkdir -p "$W/local/$1/mnt"
 	timeout 60 "$COORDFS" "$W/local/$1/data" "$W/local/$1/mnt" -o "name=$1,$2" </dev/null
 }
-end_local() { for m in "$W"/local/*/mnt; do umount "$m"; done; }
+end_local() { for m in "$W"/local/*/mnt; do ! is_mounted "$m" || umount "$m"; done; }
 
 # In a namespace of its own, for other tests of this machine may use these ports.
 in_lab_host() { lab exec h1 env W="$W" COORDFS="$COORDFS" bash -c "$(declare -f local_member); $1"; }
