@@ -4,12 +4,12 @@
 # told can be: each object linearizable, what was acknowledged there, exactly once, one holder of a lock at a time, tokens
 # that only grow. At the end all members are the same to the byte.
 #
-# HISTORY_SECONDS (40) of faults for each cluster, HISTORY_SEED (from the clock), HISTORY_CLIENTS (4) for each mount. A failure
+# HISTORY_SECONDS (25) of faults for each cluster, HISTORY_SEED (from the clock), HISTORY_CLIENTS (4) for each mount. A failure
 # prints the seed and the schedule, and keeps the history in TMPDIR.
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
 export LAB=$W/lab
-: "${HISTORY_SECONDS:=40}" "${HISTORY_CLIENTS:=4}" "${HISTORY_SEED:=$((EPOCHSECONDS % 32768))}"
+: "${HISTORY_SECONDS:=25}" "${HISTORY_CLIENTS:=4}" "${HISTORY_SEED:=$((EPOCHSECONDS % 32768))}"
 export CASE_TIMEOUT=$((HISTORY_SECONDS + 240))
 LOAD=${top_builddir:-/nonexistent}/tests/history/load
 CHECK=${top_builddir:-/nonexistent}/tests/history/check
