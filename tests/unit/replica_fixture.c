@@ -263,6 +263,14 @@ uint64_t member_state_hash(struct member *m)
 	return meta.state_hash;
 }
 
+/* Counted, but not the file that is asked for: what a child was writing when the member ended is no image yet. */
+static bool is_temporary(const char *name)
+{
+	const char *end = strrchr(name, '.');
+
+	return end && strcmp(end, ".tmp") == 0;
+}
+
 static unsigned scan(struct member *m, const char *sub, const char *prefix, char *path, size_t size)
 {
 	char directory[300];
@@ -275,6 +283,8 @@ static unsigned scan(struct member *m, const char *sub, const char *prefix, char
 	assert_non_null(dir);
 	while ((entry = readdir(dir)))
 		if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0) {
+			if (path && is_temporary(entry->d_name))
+				continue;
 			if (path && (count == 0 || strcmp(entry->d_name, strrchr(path, '/') + 1) > 0))
 				snprintf(path, size, "%s/%s", directory, entry->d_name);
 			count++;
