@@ -145,24 +145,29 @@ bool send_nonce(struct fixture *f, unsigned from, unsigned to, uint64_t nonce)
 
 struct talk {
 	unsigned from, to, before;
-	uint64_t nonce, next_ns;
+	uint64_t nonce, sent, last_ns;
 };
 
+/* By the last that was sent: one on its way would be counted as whatever the test sends next. Once one has come, the
+ * others get a second. */
 static bool was_heard(struct fixture *f, void *ctx)
 {
 	struct talk *t = ctx;
-	if (f->members[t->to].received > t->before)
+	const struct member *to = &f->members[t->to];
+	bool has_come = to->received > t->before;
+	if (has_come && t->sent && to->last_nonce == t->sent)
 		return true;
-	if (uv_hrtime() >= t->next_ns) {
-		send_nonce(f, t->from, t->to, ++t->nonce);
-		t->next_ns = uv_hrtime() + 20000000;
+	if (uv_hrtime() >= t->last_ns + (has_come ? 1000000000 : 20000000)) {
+		if (send_nonce(f, t->from, t->to, ++t->nonce))
+			t->sent = t->nonce;
+		t->last_ns = uv_hrtime();
 	}
 	return false;
 }
 
 void expect_talk(struct fixture *f, unsigned from, unsigned to)
 {
-	struct talk t = {from, to, f->members[to].received, f->members[to].last_nonce, 0};
+	struct talk t = {from, to, f->members[to].received, f->members[to].last_nonce, 0, 0};
 	run_until(f, was_heard, &t, "a member hears the other");
 	assert_int_equal(f->members[to].last_from, from);
 }

@@ -233,13 +233,14 @@ static void test_many_parts(void **state)
 {
 	struct fixture *f = *state;
 	open_pair(f, NULL);
+	unsigned before = f->members[1].received;
 	struct stranger s = stranger_to(f, 1, ZMQ_DEALER, NULL, NULL, NULL);
 	for (unsigned i = 0; i < 500; i++)
 		stranger_send(&s, "part", 4, true);
 	stranger_send(&s, "end", 3, false);
 	expect_total(f, 1, COUNTER(refused_malformed), 1);
 	stranger_sends_envelope(&s, PROTOCOL_VERSION, cluster_a, 9, 1); /* the next message is whole again */
-	expect_received(f, 1, 2);
+	expect_received(f, 1, before + 1);
 	assert_int_equal(f->members[1].last_from, 9);
 	assert_int_equal(totals_of(f, 1).refused_malformed, 1);
 	stranger_free(&s);
