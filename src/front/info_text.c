@@ -8,6 +8,9 @@
 #include <string.h>
 #include <time.h>
 
+#define RANGE_TEXT_BYTES 48
+#define COMMAND_WORD_BYTES 17u
+
 static const char *kind_name(enum inode_kind kind)
 {
 	switch (kind) {
@@ -129,30 +132,66 @@ void info_print_lock_summary(FILE *out, const struct lock_summary *s)
 	fprintf(out, "token=%" PRIu64 "\n", s->token);
 }
 
-static void print_range(FILE *out, const struct lock_info *lock)
+static const char *range_text(const struct lock_info *lock, char out[static RANGE_TEXT_BYTES])
 {
-	fprintf(out, " range=%" PRIu64 "-", lock->start);
 	if (lock->end == UINT64_MAX)
-		fputs("EOF", out);
+		snprintf(out, RANGE_TEXT_BYTES, "%" PRIu64 "-EOF", lock->start);
 	else
-		fprintf(out, "%" PRIu64, lock->end);
-}
-
-void info_print_lock_fields(FILE *out, const struct lock_info *lock)
-{
-	char since[TIME_TEXT_BYTES];
-
-	fprintf(out, "host=%s pid=%" PRIu32 " uid=%" PRIu32, lock->member, lock->pid, lock->uid);
-	fprintf(out, " kind=%s mode=%s", lock_kind_name(lock->kind), lock_mode_name(lock->mode));
-	print_range(out, lock);
-	fprintf(out, " since=%s token=%" PRIu64 " command=", time_text(lock->since_ns, since), lock->token);
-	info_put_printable(out, lock->process.data, lock->process.size);
+		snprintf(out, RANGE_TEXT_BYTES, "%" PRIu64 "-%" PRIu64, lock->start, lock->end);
+	return out;
 }
 
 void info_print_lock(FILE *out, const struct lock_info *lock)
 {
+	char since[TIME_TEXT_BYTES], range[RANGE_TEXT_BYTES];
+
 	fputs(lock->token ? "holder=" : "waiter=", out);
-	info_print_lock_fields(out, lock);
+	fprintf(out, "host=%s pid=%" PRIu32 " uid=%" PRIu32, lock->member, lock->pid, lock->uid);
+	fprintf(out, " kind=%s mode=%s range=%s", lock_kind_name(lock->kind), lock_mode_name(lock->mode),
+		range_text(lock, range));
+	fprintf(out, " since=%s token=%" PRIu64, time_text(lock->since_ns, since), lock->token);
+	if (lock->position)
+		fprintf(out, " position=%" PRIu64, lock->position);
+	fputs(" command=", out);
+	info_put_printable(out, lock->process.data, lock->process.size);
+	putc('\n', out);
+}
+
+/* ---- a table of them ---- */
+
+#define ROW "%-7s %8s %-10s %8s %6s %-5s %-9s %-13s %-20s %-15s "
+
+void info_print_lock_heading(FILE *out)
+{
+	fprintf(out, ROW "PATH\n", "STATE", "TOKEN", "HOST", "PID", "UID", "KIND", "MODE", "RANGE", "SINCE", "COMMAND");
+}
+
+/* A command's name as one word of plain characters. */
+static const char *command_word(struct bytes process, char out[static COMMAND_WORD_BYTES])
+{
+	size_t size = process.size < COMMAND_WORD_BYTES ? process.size : COMMAND_WORD_BYTES - 1;
+
+	for (size_t i = 0; i < size; i++) {
+		unsigned char c = ((const unsigned char *)process.data)[i];
+
+		out[i] = (char)(c == ' ' ? '_' : c < 0x20 || c == 0x7f ? '?' : c);
+	}
+	out[size] = '\0';
+	return size ? out : "-";
+}
+
+void info_print_lock_row(FILE *out, const struct lock_info *lock, const char *path)
+{
+	char token[24], pid[12], uid[12], range[RANGE_TEXT_BYTES], since[TIME_TEXT_BYTES], command[COMMAND_WORD_BYTES];
+
+	snprintf(token, sizeof token, lock->token ? "%" PRIu64 : "#%" PRIu64,
+		 lock->token ? lock->token : lock->position);
+	snprintf(pid, sizeof pid, "%" PRIu32, lock->pid);
+	snprintf(uid, sizeof uid, "%" PRIu32, lock->uid);
+	snprintf(since, sizeof since, "%.19sZ", time_text(lock->since_ns, (char[TIME_TEXT_BYTES]){0}));
+	fprintf(out, ROW, lock->token ? "held" : "waiting", token, lock->member, pid, uid, lock_kind_name(lock->kind),
+		lock_mode_name(lock->mode), range_text(lock, range), since, command_word(lock->process, command));
+	info_put_printable(out, path, strlen(path));
 	putc('\n', out);
 }
 

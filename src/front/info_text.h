@@ -18,8 +18,10 @@ void lock_summary_add(struct lock_summary *s, const struct lock_info *lock);
 void info_print_lock_summary(FILE *out, const struct lock_summary *s);
 /* … and its line: holder=… or waiter=… */
 void info_print_lock(FILE *out, const struct lock_info *lock);
-/* What follows `holder=`, without newline: host=H pid=N uid=N kind=K mode=M range=A-B since=T token=N command=C. */
-void info_print_lock_fields(FILE *out, const struct lock_info *lock);
+/* The table of cluster/locks: its heading; a row, whose columns are words up to the last, the path. The token of a
+ * waiter is `#` and its position. */
+void info_print_lock_heading(FILE *out);
+void info_print_lock_row(FILE *out, const struct lock_info *lock, const char *path);
 
 /* Bytes that are not printable become '?', so that a line stays a line. */
 void info_put_printable(FILE *out, const char *text, size_t size);

@@ -136,11 +136,7 @@ static int print_lock(void *ctx, const struct lock_info *lock)
 	char path[LIMIT_PATH_BYTES + 1];
 
 	view_path(l->view, lock->inode, path, sizeof path);
-	fputs(lock->token ? "held " : "waiting ", l->out);
-	info_put_printable(l->out, path, strlen(path));
-	putc(' ', l->out);
-	info_print_lock_fields(l->out, lock);
-	putc('\n', l->out);
+	info_print_lock_row(l->out, lock, path);
 	return 0;
 }
 
@@ -152,6 +148,8 @@ int status_print_locks(struct front *f, fuse_ino_t node, FILE *out)
 	(void)node;
 	fprintf(out, "%llu held, %llu waiting\n", (unsigned long long)totals.holders,
 		(unsigned long long)totals.waiters);
+	if (totals.holders + totals.waiters > 0)
+		info_print_lock_heading(out);
 	machine_locks(replica_machine(f->replica), 0, print_lock, &l);
 	return OK;
 }

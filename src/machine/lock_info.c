@@ -1,6 +1,8 @@
 /* Reading the table: for `.info`, F_GETLK, `require`. */
 #include "machine/lock.h"
 
+#include <string.h>
+
 bool lock_walk(struct tree_node *root, bool (*f)(void *ctx, struct tree_node *n), void *ctx)
 {
 	return root && (lock_walk(root->left, f, ctx) || f(ctx, root) || lock_walk(root->right, f, ctx));
@@ -39,6 +41,7 @@ struct listing {
 	struct tree_node *sorted;
 	int (*each)(void *ctx, const struct lock_info *lock);
 	void *ctx;
+	uint64_t waiters[DOMAINS]; /* of this file, so far */
 };
 
 static bool listing_add(void *ctx, struct tree_node *n)
@@ -51,7 +54,10 @@ static bool listing_add(void *ctx, struct tree_node *n)
 static bool listing_tell(void *ctx, struct tree_node *n)
 {
 	struct listing *list = ctx;
-	struct lock_info info = info_of(list->machine, lock_of(n, by_turn));
+	const struct lock *l = lock_of(n, by_turn);
+	struct lock_info info = info_of(list->machine, l);
+	if (lock_is_waiter(l))
+		info.position = ++list->waiters[lock_domain_of(l)];
 	return list->each(list->ctx, &info) != 0;
 }
 
@@ -60,6 +66,7 @@ static bool list_file(void *ctx, struct tree_node *n)
 	struct listing *list = ctx;
 	struct lock_file *file = tree_entry(n, struct lock_file, node);
 	list->sorted = NULL;
+	memset(list->waiters, 0, sizeof list->waiters);
 	for (int i = 0; i < DOMAINS; i++) {
 		lock_walk(file->domain[i].holders, listing_add, list);
 		lock_walk(file->domain[i].waiters, listing_add, list);

@@ -170,6 +170,7 @@ struct lock_info {
 	int64_t since_ns;
 	struct bytes process;
 	const char *member;
+	uint64_t position; /* machine_locks: of a waiter, in the file's queue of its family, from 1; else 0 */
 };
 /* Holders (token != 0) in order of token, then waiters in queue order, until each returns non-zero.
  * inode 0: of all inodes. Borrowed during the call. */

@@ -219,10 +219,11 @@ t_holders_and_waiters() {
 	lines=$(info holder locks/q)
 	assert_eq "$(wc -l <<<"$lines")" 2
 	assert_match "$(head -n 1 <<<"$lines")" "host=* pid=$one_pid uid=0 kind=flock mode=shared range=0-EOF since=20*Z token=* command=op"
-	assert_match "$(info waiter locks/q)" "host=* pid=$two_pid uid=0 kind=flock mode=exclusive range=0-EOF since=20*Z token=0 command=op"
+	assert_match "$(info waiter locks/q)" "host=* pid=$two_pid uid=0 kind=flock mode=exclusive range=0-EOF since=20*Z token=0 position=1 command=op"
 	assert_eq "$(info token locks/q)" "$(sed -n '2s/.* token=\([0-9]*\) .*/\1/p' <<<"$lines")" "the highest"
-	assert_eq "$(grep -c ' locks/q ' "$MNT/cluster/locks")" 3
-	assert_match "$(grep waiting "$MNT/cluster/locks" | grep locks/q)" "waiting locks/q host=*"
+	assert_eq "$(grep -c ' locks/q$' "$MNT/cluster/locks")" 3
+	assert_eq "$(awk '$1 == "waiting" && $11 == "locks/q" { print $2, $4, $5, $6, $7, $8, $10 }' "$MNT/cluster/locks")" \
+		"#1 $two_pid 0 flock exclusive 0-EOF op"
 }
 
 t_break() {

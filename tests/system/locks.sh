@@ -709,7 +709,7 @@ t_cluster_locks_if_there_is_one() {
 	[ -e "$MNT/cluster/locks" ] || return 0
 	has a listed
 	assert_ask ok a flock ex
-	grep -q "locks/listed.*pid=$a_pid" "$MNT/cluster/locks"
+	grep -q "^held .* $a_pid .* locks/listed\$" "$MNT/cluster/locks"
 }
 
 # ---- break ---------------------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ static void test_locks(void **state)
 	struct lock_info holder = {.kind = LOCK_KIND_FLOCK, .mode = LOCK_MODE_EXCLUSIVE, .end = UINT64_MAX, .token = 41,
 				   .pid = 17, .uid = 1000, .process = {"ba\nsh", 5}, .member = "alpha"};
 	struct lock_info waiter = {.kind = LOCK_KIND_OFD, .mode = LOCK_MODE_SHARED, .start = 5, .end = 9, .member = "beta",
-				   .process = {"", 0}};
+				   .process = {"", 0}, .position = 3};
 	FILE *out = text_open();
 
 	(void)state;
@@ -91,7 +91,24 @@ static void test_locks(void **state)
 	assert_text(out, "holder=host=alpha pid=17 uid=1000 kind=flock mode=exclusive range=0-EOF "
 			 "since=1970-01-01T00:00:00.000Z token=41 command=ba?sh\n"
 			 "waiter=host=beta pid=0 uid=0 kind=ofd mode=shared range=5-9 "
-			 "since=1970-01-01T00:00:00.000Z token=0 command=\n");
+			 "since=1970-01-01T00:00:00.000Z token=0 position=3 command=\n");
+}
+
+static void test_lock_table(void **state)
+{
+	struct lock_info holder = {.kind = LOCK_KIND_FLOCK, .mode = LOCK_MODE_EXCLUSIVE, .end = UINT64_MAX, .token = 41,
+				   .pid = 17, .uid = 1000, .process = {"my\n sh", 6}, .member = "alpha"};
+	struct lock_info waiter = {.kind = LOCK_KIND_POSIX, .mode = LOCK_MODE_SHARED, .start = 5, .end = 9,
+				   .member = "beta", .process = {"", 0}, .position = 3};
+	FILE *out = text_open();
+
+	(void)state;
+	info_print_lock_row(out, &holder, "locks/a b");
+	info_print_lock_row(out, &waiter, "locks/a\nb");
+	assert_text(out, "held          41 alpha            17   1000 flock exclusive 0-EOF         "
+			 "1970-01-01T00:00:00Z my?_sh          locks/a b\n"
+			 "waiting       #3 beta              0      0 posix shared    5-9           "
+			 "1970-01-01T00:00:00Z -               locks/a?b\n");
 }
 
 static void test_lock_summary(void **state)
@@ -220,7 +237,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_time),	     cmocka_unit_test(test_counter),	  cmocka_unit_test(test_kinds),
-		cmocka_unit_test(test_locks),	     cmocka_unit_test(test_lock_summary), cmocka_unit_test(test_extract),
+		cmocka_unit_test(test_locks),	     cmocka_unit_test(test_lock_table),
+		cmocka_unit_test(test_lock_summary), cmocka_unit_test(test_extract),
 		cmocka_unit_test(test_plan_bounds), cmocka_unit_test(test_plan_others),  cmocka_unit_test(test_plan_break),
 		cmocka_unit_test(test_plan_size),
 	};
