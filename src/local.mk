@@ -64,6 +64,7 @@ src_libcoordfs_a_SOURCES = \
 	src/machine/attr.c \
 	src/machine/check.c \
 	src/machine/commit.c \
+	src/machine/consistency.c \
 	src/machine/counter.c \
 	src/machine/directory.c \
 	src/machine/file.c \

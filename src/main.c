@@ -56,7 +56,7 @@ static const char help[] =
 	"  -o session_ttl=S    seconds until a silent mount has lost its locks (default 10)\n"
 	"  -o voters=N         voting members at most (default 5)\n"
 	"  -o election_timeout=MS, heartbeat=MS, replace_after=S      for a slow network (650, 65, 60)\n"
-	"  -o consistency=strong, on_loss=none, inotify\n"
+	"  -o consistency=strong|weak, on_loss=none, inotify\n"
 	"  -o ro, allow_other (root's default), allow_root, and the common options of mount(8)\n"
 	"\n"
 	"It returns when the mount serves. `umount MOUNTPOINT` or `fusermount3 -u MOUNTPOINT` ends it.\n"
@@ -146,6 +146,7 @@ static int serve(struct program *p, char *error, size_t error_size)
 		.mountpoint = p->options.mountpoint,
 		.options = p->options.kernel,
 		.timeout_ms = p->options.timeout_s * 1000,
+		.consistency = p->options.consistency,
 		.debug = p->options.debug,
 		.ended = on_ended,
 		.ctx = p,

@@ -98,11 +98,12 @@ static int set_name(struct parser *p, const char *value)
 
 static int set_consistency(struct parser *p, const char *value)
 {
-	if (strcmp(value, "strong") == 0)
-		return 0;
-	if (strcmp(value, "weak") == 0 || strcmp(value, "eventual") == 0)
-		return refuse(p, "option consistency=%s: not in this version, which is always strong", value);
-	return refuse(p, "option consistency=%s: strong is wanted", value);
+	if (strcmp(value, "eventual") == 0)
+		return refuse(p, "option consistency=%s: not in this version, which knows strong and weak", value);
+	if (strcmp(value, "strong") != 0 && strcmp(value, "weak") != 0)
+		return refuse(p, "option consistency=%s: strong, weak or eventual is wanted", value);
+	p->options->consistency = strcmp(value, "weak") == 0 ? CONSISTENCY_WEAK : CONSISTENCY_UNSET;
+	return 0;
 }
 
 static int set_on_loss(struct parser *p, const char *value)

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "machine/machine.h"
 #include "net/net.h"
 
 struct options {
@@ -20,6 +21,7 @@ struct options {
 	uint8_t key[NET_KEY_BYTES]; /* what the key file holds */
 	unsigned election_ms, heartbeat_ms; /* heartbeat at most a fifth of election */
 	unsigned replace_s;
+	enum consistency consistency; /* of what is made where the directory does not say it */
 	char *kernel; /* for libfuse and the kernel, comma-separated; owned, may be NULL */
 };
 

@@ -192,6 +192,7 @@ CLUSTER_TESTS = \
 	tests/system/join.sh \
 	tests/system/roles.sh \
 	tests/system/partition.sh \
+	tests/system/weak.sh \
 	tests/system/failover.sh
 
 TESTS += $(SYSTEM_TESTS) $(CLUSTER_TESTS)

@@ -55,10 +55,10 @@ void attributes_get(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	struct call c = call_of(req, node, NULL, fi);
 
 	c.run = do_getattr;
-	if (node == INODE_ROOT)
-		do_getattr(front_of(req), &c); /* it never changes: the way to cluster/status needs no majority */
+	if (node < INODE_FIRST)
+		call_here(&c); /* asked of each on the way to what is weak and to cluster/status */
 	else
-		call_strong(&c);
+		call_read(&c, node);
 }
 
 /* ---- SETATTR ---- */

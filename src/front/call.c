@@ -84,11 +84,43 @@ void call_strong(const struct call *c)
 		resume(p, code);
 }
 
+void call_here(struct call *c)
+{
+	c->here = true;
+	c->run(front_of(c->req), c);
+}
+
+static bool is_weak(struct front *f, uint64_t inode)
+{
+	struct attr a;
+
+	return view_attr(machine_view(replica_machine(f->replica)), inode, &a) == OK && a.consistency == CONSISTENCY_WEAK;
+}
+
+void call_read(struct call *c, uint64_t inode)
+{
+	if (is_weak(front_of(c->req), inode))
+		call_here(c);
+	else
+		call_strong(c);
+}
+
+void call_read_name(struct call *c, uint64_t parent, const char *name)
+{
+	struct bytes bytes = {name, strlen(name)};
+	struct front *f = front_of(c->req);
+	uint64_t inode;
+
+	if (view_lookup(machine_view(replica_machine(f->replica)), parent, bytes, &inode, NULL) < 0)
+		inode = parent;
+	call_read(c, inode);
+}
+
 static bool park(struct front *f, const struct call *c, struct parked **list)
 {
 	struct parked *p;
 
-	if (!list)
+	if (!list || c->here)
 		return false;
 	p = parked_new(f, c);
 	if (!p) {

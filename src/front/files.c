@@ -64,7 +64,7 @@ void files_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	struct call c = call_of(req, node, NULL, fi);
 
 	c.run = do_open;
-	call_strong(&c);
+	call_read(&c, node);
 }
 
 /* ---- READ ---- */
@@ -120,7 +120,7 @@ void files_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, stru
 	c.size = size;
 	c.offset = (uint64_t)offset;
 	c.run = do_read;
-	call_strong(&c);
+	call_read(&c, node);
 }
 
 /* ---- WRITE ---- */

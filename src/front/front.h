@@ -55,6 +55,7 @@ struct front_config {
 	const char *mountpoint; /* borrowed */
 	const char *options;	/* libfuse's and the kernel's own, comma-separated: borrowed; may be NULL */
 	unsigned timeout_ms;
+	enum consistency consistency; /* of what is made where the directory does not say it */
 	bool debug; /* libfuse's trace of requests on stderr */
 	/* Unmounted from outside, or the connection was aborted. Called once, from the loop. */
 	void (*ended)(void *ctx);
@@ -136,6 +137,7 @@ struct call {
 	uint64_t offset;
 	size_t size;
 	uint64_t number; /* whatever the operation needs: a mask, an inode */
+	bool here; /* from the applied state as it is, without waiting for anything */
 	void (*run)(struct front *f, struct call *c);					   /* call_strong */
 	void (*answer)(struct front *f, struct call *c, const struct reply *reply); /* call_propose */
 	void (*refused)(struct front *f, struct call *c); /* call_propose: to undo something; may be NULL */
@@ -147,8 +149,16 @@ struct call call_of(fuse_req_t req, fuse_ino_t node, const char *name, const str
  * the request. When that fails the request gets the errno. */
 void call_strong(const struct call *c);
 
+/* The same for an object that may be weak: then c->run is called now, c->here set. */
+void call_read(struct call *c, uint64_t inode);
+/* The same for a name in a directory: what it means decides; if it means nothing here, the directory. */
+void call_read_name(struct call *c, uint64_t parent, const char *name);
+/* c->run now, for what needs no answer from anybody. */
+void call_here(struct call *c);
+
 /* From within run, before the state of an object is shown: true when this mount has closed a handle whose last
- * effect (an O_TRUNC never written, a lock's release) is not applied yet. The call is then kept and run again. */
+ * effect (an O_TRUNC never written, a lock's release) is not applied yet. The call is then kept and run again. Never for
+ * c->here. */
 bool call_must_settle(struct front *f, const struct call *c, uint64_t inode);
 /* The same for all inodes. What c->run then finds on its way was begun later: it must not ask again. */
 bool call_must_settle_all(struct front *f, const struct call *c);

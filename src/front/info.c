@@ -69,6 +69,8 @@ static int print_object(struct front *f, uint64_t inode, FILE *out)
 	if (code < 0)
 		return code;
 	info_print_object(out, &a, note_last(f, inode));
+	if (a.consistency == CONSISTENCY_WEAK)
+		info_print_age(out, replica_age_ms(f->replica));
 	print_locks(f, &a, out);
 	return OK;
 }
@@ -158,9 +160,9 @@ static void run_getattr(struct front *f, struct call *c)
 static void run(struct call *c, bool here)
 {
 	if (here)
-		c->run(front_of(c->req), c);
+		call_here(c);
 	else
-		call_strong(c);
+		call_read(c, node_inode(c->node));
 }
 
 static bool is_here(fuse_ino_t node)
@@ -173,7 +175,7 @@ static void info_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info 
 	struct call c = call_of(req, node, NULL, fi);
 
 	c.run = run_getattr;
-	run(&c, is_here(node));
+	run(&c, is_here(node) || (node_class(node) == NODE_INFO && node_inode(node) < INODE_FIRST));
 }
 
 static void info_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int to_set, struct fuse_file_info *fi)
@@ -233,7 +235,12 @@ static void info_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	bool outcome = generated_of(parent) == static_node(STATIC_TRANSACTIONS); /* which may be another mount's */
 
 	c.run = run_lookup;
-	run(&c, !outcome && (is_static(parent) || lookup_generated(front_of(req), parent, name)));
+	if (!outcome && (is_here(parent) || strcmp(name, COORDFS_NAME_SELF) == 0))
+		call_here(&c); /* of the directory itself: reading it is another request */
+	else if (outcome)
+		call_strong(&c);
+	else
+		call_read_name(&c, node_inode(parent), name);
 }
 
 /* Offsets: the three first names, the generated ones by their id, then a directory's cookies. */

@@ -31,6 +31,7 @@ struct info_plan {
 	uint64_t timeout_s;
 	bool is_break;
 	uint64_t token;
+	enum consistency consistency; /* CONSISTENCY_UNSET: not asked */
 };
 
 /* From the lines of a write, or from one key and value. ERR_INVALID, ERR_RANGE, ERR_TOO_BIG, ERR_NOT_SUPPORTED,

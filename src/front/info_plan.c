@@ -31,13 +31,12 @@ static int plan_bound(struct bytes value, bool *set, bool *has, int64_t *bound, 
 	return code < 0 ? refuse_line(why, code, "a bound is a decimal number, or empty for none") : OK;
 }
 
-static int plan_consistency(struct bytes value, char *why)
+static int plan_consistency(struct bytes value, enum consistency *level, char *why)
 {
-	if (is_text(value, "strong"))
-		return OK;
-	if (is_text(value, "weak") || is_text(value, "eventual"))
-		return refuse_line(why, ERR_NOT_SUPPORTED, "this version knows consistency=strong only");
-	return refuse_line(why, ERR_INVALID, "consistency= is strong, weak or eventual");
+	if (is_text(value, "eventual"))
+		return refuse_line(why, ERR_NOT_SUPPORTED, "this version knows consistency=strong and weak only");
+	*level = is_text(value, "strong") ? CONSISTENCY_STRONG : is_text(value, "weak") ? CONSISTENCY_WEAK : CONSISTENCY_UNSET;
+	return *level ? OK : refuse_line(why, ERR_INVALID, "consistency= is strong, weak or eventual");
 }
 
 static int plan_timeout(struct info_plan *plan, struct bytes value, char *why)
@@ -64,7 +63,7 @@ static int plan_add(struct info_plan *plan, const struct info_request *line, cha
 	if (is_text(line->key, "max"))
 		return plan_bound(line->value, &plan->set_max, &plan->has_max, &plan->max, why);
 	if (is_text(line->key, "consistency"))
-		return plan_consistency(line->value, why);
+		return plan_consistency(line->value, &plan->consistency, why);
 	if (is_text(line->key, "timeout"))
 		return plan_timeout(plan, line->value, why);
 	return refuse_line(why, ERR_INVALID, "no such key, or not one that can be set");
@@ -99,7 +98,7 @@ int info_plan_parse(struct bytes input, struct info_plan *plan, char *why)
 		if (code == OK)
 			code = plan_add(plan, &request, why);
 	}
-	if (code == OK && plan->is_break && count > 1)
-		return refuse_line(why, ERR_INVALID, "break is a request of its own: one line");
+	if (code == OK && (plan->is_break || plan->consistency) && count > 1)
+		return refuse_line(why, ERR_INVALID, "break and consistency= are requests of their own: one line");
 	return code;
 }

@@ -73,6 +73,24 @@ static void propose_bounds(const struct call *c, const struct info_plan *plan, c
 	propose(c, &command);
 }
 
+/* As chmod(2): others may write to it, but how it is kept is not theirs to say. */
+static void propose_consistency(const struct call *c, const struct info_plan *plan, const struct attr *a)
+{
+	Coordfs__SetConsistency q = COORDFS__SET_CONSISTENCY__INIT;
+	Coordfs__Command command = COORDFS__COMMAND__INIT;
+	uint32_t uid = fuse_req_ctx(c->req)->uid;
+
+	if (uid != 0 && uid != a->uid) {
+		call_refuse(c, ERR_PERM, "only the owner and root may change its consistency");
+		return;
+	}
+	q.inode = a->inode;
+	q.level = plan->consistency;
+	command.of_case = COORDFS__COMMAND__OF_SET_CONSISTENCY;
+	command.set_consistency = &q;
+	propose(c, &command);
+}
+
 static void apply_to_inode(struct front *f, const struct call *c, const struct info_plan *plan)
 {
 	struct attr a;
@@ -86,6 +104,8 @@ static void apply_to_inode(struct front *f, const struct call *c, const struct i
 		call_refuse(c, ERR_INVALID, "timeout= is for transactions");
 	else if (plan->is_break)
 		propose_break(c, plan, &a);
+	else if (plan->consistency)
+		propose_consistency(c, plan, &a);
 	else if (plan->set_min || plan->set_max)
 		propose_bounds(c, plan, &a);
 	else

@@ -38,6 +38,11 @@ static const char *lock_mode_name(enum lock_mode mode)
 	return mode == LOCK_MODE_EXCLUSIVE ? "exclusive" : mode == LOCK_MODE_SHARED ? "shared" : "unlocked";
 }
 
+static const char *consistency_name(enum consistency level)
+{
+	return level == CONSISTENCY_EVENTUAL ? "eventual" : level == CONSISTENCY_WEAK ? "weak" : "strong";
+}
+
 void info_put_printable(FILE *out, const char *text, size_t size)
 {
 	for (size_t i = 0; i < size; i++) {
@@ -107,13 +112,21 @@ void info_print_object(FILE *out, const struct attr *a, const char *error)
 {
 	fprintf(out, "type=%s\n", kind_name(a->kind));
 	fprintf(out, "revision=%" PRIu64 "\n", a->content);
-	fprintf(out, "consistency=strong\n");
+	fprintf(out, "consistency=%s\n", consistency_name(a->consistency));
 	info_print_time(out, "created", a->created_ns);
 	info_print_time(out, "modified", a->ctime_ns);
 	fprintf(out, "created_revision=%" PRIu64 "\n", a->created);
 	fprintf(out, "modified_revision=%" PRIu64 "\n", a->modified);
 	info_print_text(out, "error", error ? error : "");
 	print_kind(out, a);
+}
+
+void info_print_age(FILE *out, uint64_t age_ms)
+{
+	if (age_ms == UINT64_MAX)
+		fprintf(out, "age_ms=\n");
+	else
+		fprintf(out, "age_ms=%" PRIu64 "\n", age_ms);
 }
 
 void lock_summary_add(struct lock_summary *s, const struct lock_info *lock)

@@ -9,6 +9,9 @@
 /* What every object has, then what its kind adds (locks apart). error: the last one on it, or NULL. */
 void info_print_object(FILE *out, const struct attr *attr, const char *error);
 
+/* How old what was read may be; UINT64_MAX: not known. */
+void info_print_age(FILE *out, uint64_t age_ms);
+
 /* The summary of an object's locks: mode= and token= … */
 struct lock_summary {
 	enum lock_mode mode; /* the strongest held */

@@ -60,8 +60,10 @@ void names_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	c.run = do_lookup;
 	if (node)
 		virtual_reply_entry(req, node);
+	else if (parent == INODE_ROOT)
+		call_here(&c); /* what it holds never changes: the way to what is weak needs no majority */
 	else
-		call_strong(&c);
+		call_read_name(&c, parent, name);
 }
 
 static void do_readlink(struct front *f, struct call *c)
@@ -87,7 +89,7 @@ void names_readlink(fuse_req_t req, fuse_ino_t node)
 	struct call c = call_of(req, node, NULL, NULL);
 
 	c.run = do_readlink;
-	call_strong(&c);
+	call_read(&c, node);
 }
 
 /* ---- making ---- */
@@ -103,6 +105,7 @@ static Coordfs__Create create_of(const struct call *c, mode_t mode)
 	create.uid = caller->uid;
 	create.gid = caller->gid;
 	create.exclusive = true;
+	create.consistency = front_of(c->req)->config.consistency;
 	return create;
 }
 
@@ -323,7 +326,7 @@ void names_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, s
 	c.offset = (uint64_t)offset;
 	c.run = do_readdir;
 	if (node == INODE_ROOT)
-		do_readdir(front_of(req), &c); /* it never changes: the way to cluster/status needs no majority */
+		call_here(&c); /* it never changes: the way to cluster/status needs no majority */
 	else
-		call_strong(&c);
+		call_read(&c, node);
 }

@@ -86,7 +86,7 @@ void xattr_get(fuse_req_t req, fuse_ino_t node, const char *name, size_t size)
 
 	c.size = size;
 	c.run = do_get;
-	call_strong(&c);
+	call_read(&c, node);
 }
 
 /* ---- LISTXATTR: what is stored; the lines of `.info` are not, or every copy would try to carry them along ---- */
@@ -124,7 +124,7 @@ void xattr_list(fuse_req_t req, fuse_ino_t node, size_t size)
 
 	c.size = size;
 	c.run = do_list;
-	call_strong(&c);
+	call_read(&c, node);
 }
 
 /* ---- SETXATTR, REMOVEXATTR ---- */

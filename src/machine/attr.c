@@ -11,6 +11,8 @@ static int size_check(const Coordfs__Inode *inode, const Coordfs__SetAttr *q, st
 		return 0;
 	if (inode->kind == KIND_DIRECTORY)
 		r->code = ERR_IS_DIRECTORY;
+	else if (consistency_is_eventual(inode, r))
+		return r->code;
 	else if (inode->kind != KIND_FILE)
 		refuse(r, ERR_INVALID, "its size cannot be set");
 	else if (q->size > LIMIT_FILE_BYTES)

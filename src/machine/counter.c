@@ -169,6 +169,8 @@ static int counter_get(struct context *c, uint64_t number, enum inode_kind kind,
 	r->code = inode_get(c, number, out);
 	if (r->code == 0 && (*out)->kind != kind)
 		refuse(r, ERR_INVALID, kind == KIND_FENCE ? "not a fence" : "not a counter");
+	else if (r->code == 0)
+		consistency_is_eventual(*out, r);
 	return r->code;
 }
 

@@ -111,6 +111,8 @@ static int write_check(const Coordfs__Inode *inode, const Coordfs__Write *q, uin
 		refuse(r, ERR_IS_DIRECTORY, "is a directory");
 	else if (inode->kind != KIND_FILE)
 		refuse(r, ERR_INVALID, "not an ordinary file");
+	else if (consistency_is_eventual(inode, r))
+		return r->code;
 	else if (q->conditional && inode->content != q->if_revision)
 		refuse(r, ERR_CANCELED, "revision is %llu, not %llu", (unsigned long long)inode->content,
 		       (unsigned long long)q->if_revision);

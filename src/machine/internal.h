@@ -82,12 +82,21 @@ void namespace_rename(struct context *c, const Coordfs__Rename *q, struct reply 
 void namespace_link(struct context *c, const Coordfs__Link *q, struct reply *r);
 void attr_set(struct context *c, const Coordfs__SetAttr *q, struct reply *r);
 void attr_set_xattr(struct context *c, const Coordfs__SetXattr *q, struct reply *r);
+void consistency_set(struct context *c, const Coordfs__SetConsistency *q, struct reply *r);
 void file_write(struct context *c, const Coordfs__Write *q, struct reply *r);
 void counter_update(struct context *c, const Coordfs__CounterUpdate *q, struct reply *r);
 void counter_bounds(struct context *c, const Coordfs__CounterBounds *q, struct reply *r);
 void fence_advance(struct context *c, const Coordfs__FenceAdvance *q, struct reply *r);
 void commit_apply(struct context *c, const Coordfs__Commit *q, struct reply *r);
 void commit_abort(struct context *c, const Coordfs__Abort *q, struct reply *r);
+
+/* ---- consistency.c ---- */
+/* True: it is eventual, and r says that such an object does not do that. */
+bool consistency_is_eventual(const Coordfs__Inode *inode, struct reply *r);
+/* May it be of that level? r->code. */
+int consistency_check(const Coordfs__Inode *inode, uint64_t number, uint32_t level, struct reply *r);
+/* The level of what is made in parent; wish: what who makes it wants where parent does not say it. */
+void consistency_inherit(const Coordfs__Inode *parent, uint32_t wish, Coordfs__Inode *out);
 
 /* Execute one operation that a transaction may stage (create … bounds) on c->store. False: no such. */
 bool operation_apply(struct context *c, const Coordfs__Command *q, struct reply *r);

@@ -321,6 +321,9 @@ static void command_apply(struct context *c, const Coordfs__Command *q, struct r
 	case COORDFS__COMMAND__OF_SESSION_END:
 		session_end(c, q->session_end, r);
 		break;
+	case COORDFS__COMMAND__OF_SET_CONSISTENCY:
+		consistency_set(c, q->set_consistency, r);
+		break;
 	case COORDFS__COMMAND__OF_FENCE:
 		fence_advance(c, q->fence, r);
 		break;

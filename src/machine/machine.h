@@ -32,6 +32,9 @@ enum {
 #define INODE_LIMIT (1ull << 44)
 
 enum inode_kind { KIND_FILE = 1, KIND_DIRECTORY, KIND_SYMLINK, KIND_COUNTER, KIND_FENCE };
+/* How an object is read and written; what is made in a directory takes its level. UNSET: nobody has said it, which
+ * means strong. */
+enum consistency { CONSISTENCY_UNSET, CONSISTENCY_STRONG, CONSISTENCY_WEAK, CONSISTENCY_EVENTUAL };
 enum attr_mask {
 	ATTR_MODE = 1,
 	ATTR_UID = 2,
@@ -135,6 +138,7 @@ struct attr {
 	uint64_t tree, parent, entries;
 	int64_t value, min, max;
 	bool has_min, has_max, has_xattrs;
+	enum consistency consistency;
 };
 /* ERR_NOT_FOUND when there is no such inode. */
 int view_attr(struct view v, uint64_t inode, struct attr *out);

@@ -38,6 +38,8 @@ static int parent_get(struct context *c, uint64_t number, Coordfs__Inode **out, 
 		refuse(r, ERR_PERM, "the root holds no names of users: use one of its directories");
 	else if ((r->code = inode_get(c, number, out)) == 0 && (*out)->kind != KIND_DIRECTORY)
 		r->code = ERR_NOT_DIRECTORY;
+	else if (r->code == 0)
+		consistency_is_eventual(*out, r);
 	return r->code;
 }
 
@@ -164,6 +166,7 @@ static void inode_fill(const struct context *c, const Coordfs__Create *q, uint32
 {
 	bool set_gid = parent->mode & S_ISGID;
 	out->kind = kind;
+	consistency_inherit(parent, q->consistency, out);
 	out->mode = q->mode & 07777;
 	if (set_gid && kind == KIND_DIRECTORY)
 		out->mode |= S_ISGID;
@@ -273,6 +276,8 @@ void namespace_remove(struct context *c, const Coordfs__Remove *q, struct reply 
 
 static int link_check(const Coordfs__Inode *inode, const Coordfs__Inode *parent, struct reply *r)
 {
+	if (consistency_is_eventual(inode, r))
+		return r->code;
 	if (inode->kind == KIND_DIRECTORY || inode->kind == KIND_COUNTER || inode->kind == KIND_FENCE)
 		refuse(r, ERR_PERM, "has one name only");
 	else if (inode->tree != parent->tree)
@@ -382,6 +387,8 @@ static int move_check(struct context *c, const struct move *m, struct reply *r)
 {
 	if (m->from_dir->tree != m->to_dir->tree)
 		return r->code = ERR_CROSS_TREE;
+	if (consistency_is_eventual(m->from_inode, r) || (m->to && consistency_is_eventual(m->to_inode, r)))
+		return r->code;
 	if (m->to && m->flags & RENAME_NOREPLACE)
 		return r->code = ERR_EXISTS;
 	if (!m->to && m->flags & RENAME_EXCHANGE)

@@ -12,6 +12,7 @@ static void attr_fill(uint64_t number, const Coordfs__Inode *i, struct attr *out
 		.ctime_ns = i->ctime_ns, .created_ns = i->created_ns, .created = i->created, .modified = i->modified,
 		.content = i->content, .tree = i->tree, .parent = i->parent, .entries = i->entries, .value = i->value,
 		.min = i->min, .max = i->max, .has_min = i->has_min, .has_max = i->has_max, .has_xattrs = i->has_xattrs,
+		.consistency = (enum consistency)i->consistency,
 	};
 }
 

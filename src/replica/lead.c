@@ -207,8 +207,8 @@ static void take_result(struct replica *r, uint64_t nonce, uint64_t index, int c
 {
 	if (!is_of_holder(nonce))
 		reader_result(r->reader, nonce, index, code, replica_boottime_ms());
-	else if (code == OK)
-		holder_renewed(&r->holder, nonce);
+	else if (code == OK && holder_renewed(&r->holder, nonce))
+		reader_news(r->reader, r->holder.renewed_ms, index);
 	replica_kick(r); /* the index may be applied already */
 }
 

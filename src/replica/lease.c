@@ -65,12 +65,14 @@ bool holder_wants(struct holder *h, uint64_t now_ms, uint64_t *nonce)
 	return true;
 }
 
-void holder_renewed(struct holder *h, uint64_t nonce)
+bool holder_renewed(struct holder *h, uint64_t nonce)
 {
 	size_t slot = (nonce >> 1) % ASKED_MAX;
 
-	if (h->held && nonce && h->asked[slot].nonce == nonce && h->asked[slot].sent_ms > h->renewed_ms)
-		h->renewed_ms = h->asked[slot].sent_ms;
+	if (!h->held || !nonce || h->asked[slot].nonce != nonce || h->asked[slot].sent_ms <= h->renewed_ms)
+		return false;
+	h->renewed_ms = h->asked[slot].sent_ms;
+	return true;
 }
 
 bool holder_lost(struct holder *h, uint64_t now_ms)

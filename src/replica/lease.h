@@ -36,7 +36,7 @@ void holder_begin(struct holder *h, uint64_t sent_ms);
 void holder_end(struct holder *h);
 /* Is it time to ask? Then *nonce is to be sent, with the session. */
 bool holder_wants(struct holder *h, uint64_t now_ms, uint64_t *nonce);
-void holder_renewed(struct holder *h, uint64_t nonce);
+bool holder_renewed(struct holder *h, uint64_t nonce); /* false: that is no news */
 /* True once, when the time is over: everything held is lost from now on. */
 bool holder_lost(struct holder *h, uint64_t now_ms);
 /* Milliseconds until holder_wants or holder_lost may say something new; UINT64_MAX: never. */

@@ -297,6 +297,7 @@ struct reader {
 	uint64_t asked_ms;
 	bool again; /* what was asked last has no answer to come */
 	uint64_t applied, known_max; /* known_max: the highest index in `known` */
+	uint64_t news_ms, news_index, current_ms; /* reader_news: what waits to be applied (0: nothing), what was */
 	struct read *spare; /* so that running out of memory can be said */
 };
 
@@ -427,6 +428,32 @@ static void asked_is_known(struct reader *r, uint64_t index)
 	reads_move(&r->known, &r->asked);
 }
 
+/* One answer is kept until it is applied: a newer one may never be, when this member lags. */
+static void news_applied(struct reader *r)
+{
+	if (!r->news_ms || r->news_index > r->applied)
+		return;
+	if (r->news_ms > r->current_ms)
+		r->current_ms = r->news_ms;
+	r->news_ms = 0;
+}
+
+void reader_news(struct reader *r, uint64_t sent_ms, uint64_t index)
+{
+	if (r->news_ms && index > r->applied)
+		return;
+	if (r->news_ms < sent_ms) {
+		r->news_ms = sent_ms;
+		r->news_index = index;
+	}
+	news_applied(r);
+}
+
+uint64_t reader_current_ms(const struct reader *r)
+{
+	return r->current_ms;
+}
+
 void reader_result(struct reader *r, uint64_t nonce, uint64_t index, int code, uint64_t now_ms)
 {
 	if (!r->asked.first || nonce % 2 || nonce - r->first_nonce > r->nonce - r->first_nonce)
@@ -435,6 +462,8 @@ void reader_result(struct reader *r, uint64_t nonce, uint64_t index, int code, u
 		r->again = r->again || nonce == r->nonce;
 		return;
 	}
+	if (nonce == r->nonce)
+		reader_news(r, r->asked_ms, index);
 	asked_is_known(r, index);
 	ask_for_waiting(r, now_ms);
 	tell_known(r);
@@ -443,6 +472,7 @@ void reader_result(struct reader *r, uint64_t nonce, uint64_t index, int code, u
 void reader_applied(struct reader *r, uint64_t index)
 {
 	r->applied = index;
+	news_applied(r);
 	tell_known(r);
 }
 

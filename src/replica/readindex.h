@@ -80,6 +80,10 @@ void reader_add(struct reader *r, void (*ready)(void *ctx, int code), void *ctx,
 void reader_result(struct reader *r, uint64_t nonce, uint64_t index, int code, uint64_t now_ms);
 /* Everything up to index is applied: whoever waits for it is told. Cheap when no one does. */
 void reader_applied(struct reader *r, uint64_t index);
+/* What was sent at sent_ms was answered with this index, in whatever way: all that was acknowledged before is in it. */
+void reader_news(struct reader *r, uint64_t sent_ms, uint64_t index);
+/* The latest time up to which everything that had been acknowledged is known to be applied here; 0: none yet. */
+uint64_t reader_current_ms(const struct reader *r);
 /* Asks again after ASK_AGAIN_MS; times out. When there has been no leader for as long as the timeout, nobody waits. */
 void reader_tick(struct reader *r, uint64_t now_ms);
 void reader_fail(struct reader *r, int code); /* everybody */

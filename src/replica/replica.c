@@ -472,6 +472,7 @@ static void session_opened(void *ctx, const struct reply *reply)
 	r->session = (uint64_t)reply->value;
 	r->former_session = 0;
 	holder_begin(&r->holder, r->open_sent_ms);
+	reader_news(r->reader, r->open_sent_ms, reply->revision);
 	proposals_set_session(r->proposals, r->session);
 	if (r->state == REPLICA_OPENING)
 		serve(r);
@@ -698,6 +699,15 @@ int replica_read_barrier(struct replica *r, void (*ready)(void *ctx, int code), 
 	replica_kick(r);
 	replica_wake(r);
 	return QUEUED;
+}
+
+uint64_t replica_age_ms(struct replica *r)
+{
+	uint64_t current_ms = reader_current_ms(r->reader);
+
+	if (!r->net || (r->standing.alone && r->settled))
+		return 0;
+	return current_ms ? replica_boottime_ms() - current_ms : UINT64_MAX;
 }
 
 struct machine *replica_machine(struct replica *r)

@@ -69,6 +69,10 @@ uint64_t replica_propose(struct replica *r, const Coordfs__Command *command, rep
  * with OK or an error code when it is. */
 int replica_read_barrier(struct replica *r, void (*ready)(void *ctx, int code), void *ctx);
 
+/* How long ago everything that had been acknowledged by then was known to be in the state that is applied here, in
+ * milliseconds; UINT64_MAX: never yet. */
+uint64_t replica_age_ms(struct replica *r);
+
 struct machine *replica_machine(struct replica *r); /* another one after config.restored */
 /* This mount's session. When it is lost the observer gets EVENT_SESSION_END for it (before any other member can be
  * granted what it held), and a new one is opened as soon as there is a leader. 0: none at present. */

@@ -155,10 +155,48 @@ t_bad_requests() {
 t_consistency() {
 	echo 5 >"$MNT/counters/con"
 	echo consistency=strong >"$I/counters/con"
-	assert_errno EOPNOTSUPP open O_WRONLY "$I/counters/con" : write consistency=weak
+	assert_eq "$(info consistency counters/con)" strong
+	echo consistency=weak >"$I/counters/con"
+	assert_eq "$(info consistency counters/con)" weak
+	assert_eq "$(info age_ms counters/con)" 0
+	assert_op weak getxattr "$MNT/counters/con" user.coordfs.consistency
+	op setxattr "$MNT/counters/con" user.coordfs.consistency strong
+	assert_eq "$(info consistency counters/con)" strong
+	assert_eq "$(info age_ms counters/con)" ""
 	assert_errno EOPNOTSUPP open O_WRONLY "$I/counters/con" : write consistency=eventual
-	assert_error counters/con '*strong*'
+	assert_error counters/con '*strong and weak*'
 	assert_errno EINVAL open O_WRONLY "$I/counters/con" : write consistency=loose
+	assert_errno EINVAL open O_WRONLY "$I/counters/con" : write 'consistency=weak\nmin=1\n'
+}
+
+t_consistency_is_inherited() {
+	mkdir -p "$MNT/files/con/sub"
+	touch "$MNT/files/con/before"
+	echo consistency=weak >"$I/files/con/.self"
+	touch "$MNT/files/con/after"
+	mkdir "$MNT/files/con/dir"
+	touch "$MNT/files/con/dir/below" "$MNT/files/con/sub/below"
+	assert_eq "$(for p in before after dir/below sub/below; do info consistency "files/con/$p"; done | tr '\n' ' ')" \
+		"strong weak weak strong "
+	# shellcheck disable=SC2016
+	assert_fails as_nobody sh -c 'echo consistency=weak >"$1"' sh "$I/files/con/before"
+	chmod 666 "$MNT/files/con/before"
+	# shellcheck disable=SC2016
+	assert_fails as_nobody sh -c 'echo consistency=weak >"$1"' sh "$I/files/con/before"
+	assert_error files/con/before '*owner*'
+}
+
+t_the_mount_says_what_the_directory_does_not() {
+	mkdir "$MNT/counters/old"
+	echo consistency=strong >"$I/counters/old/.self"
+	restart_mount -o consistency=weak
+	touch "$MNT/counters/new" "$MNT/counters/old/new" "$MNT/locks/new"
+	assert_eq "$(info consistency counters/new)" weak
+	assert_eq "$(info consistency locks/new)" weak
+	assert_eq "$(info consistency counters/old/new)" strong
+	assert_eq "$(info consistency counters/old/.self)" strong
+	restart_mount
+	assert_eq "$(info consistency counters/new)" weak
 }
 
 t_an_error_is_of_its_path() {

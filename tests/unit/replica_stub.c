@@ -38,3 +38,9 @@ void replica_backup_cancel(struct replica *r)
 {
 	(void)r;
 }
+
+uint64_t replica_age_ms(struct replica *r)
+{
+	(void)r;
+	return 0;
+}

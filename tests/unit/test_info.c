@@ -192,7 +192,10 @@ static void test_plan_others(void **state)
 	(void)state;
 	assert_int_equal(parse("", &p), OK);
 	assert_int_equal(parse("consistency=strong\n", &p), OK);
-	assert_int_equal(parse("consistency=weak\n", &p), ERR_NOT_SUPPORTED);
+	assert_int_equal(p.consistency, CONSISTENCY_STRONG);
+	assert_int_equal(parse("consistency=weak\n", &p), OK);
+	assert_int_equal(p.consistency, CONSISTENCY_WEAK);
+	assert_int_equal(parse("consistency=weak\nmin=1\n", &p), ERR_INVALID);
 	assert_int_equal(parse("consistency=eventual\n", &p), ERR_NOT_SUPPORTED);
 	assert_int_equal(parse("consistency=loose\n", &p), ERR_INVALID);
 	assert_int_equal(parse("timeout=30\n", &p), OK);

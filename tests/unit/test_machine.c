@@ -257,6 +257,99 @@ static void test_cut_content_does_not_come_back(void **state)
 	assert_int_equal(set_size(f, fixture_find(f, INODE_FILES, "a"), LIMIT_FILE_BYTES + 1).code, ERR_TOO_BIG);
 }
 
+/* ---- consistency ---- */
+
+static int set_level(struct fixture *f, uint64_t inode, uint32_t level)
+{
+	Coordfs__SetConsistency q = COORDFS__SET_CONSISTENCY__INIT;
+	Coordfs__Command command = COORDFS__COMMAND__INIT;
+	q.inode = inode;
+	q.level = level;
+	command.of_case = COORDFS__COMMAND__OF_SET_CONSISTENCY;
+	command.set_consistency = &q;
+	return fixture_apply(f, &command).code;
+}
+
+static uint64_t create_as(struct fixture *f, uint64_t parent, const char *name, uint32_t mode, uint32_t level)
+{
+	Coordfs__Create q = COORDFS__CREATE__INIT;
+	Coordfs__Command command = COORDFS__COMMAND__INIT;
+	q.parent = parent;
+	q.name = (ProtobufCBinaryData){strlen(name), (uint8_t *)name};
+	q.mode = mode;
+	q.consistency = level;
+	command.of_case = COORDFS__COMMAND__OF_CREATE;
+	command.create = &q;
+	return fixture_apply(f, &command).inode;
+}
+
+static void test_consistency_is_inherited(void **state)
+{
+	struct fixture *f = *state;
+	struct fixture copy;
+	uint64_t old, dir = fixture_create(f, INODE_COUNTERS, "d", S_IFDIR | 0755, true).inode;
+	uint64_t before = fixture_create(f, dir, "before", S_IFREG | 0644, true).inode;
+	assert_int_equal(fixture_attr(f, dir).consistency, CONSISTENCY_UNSET);
+	assert_int_equal(set_level(f, dir, CONSISTENCY_WEAK), 0);
+	old = fixture_attr(f, dir).modified;
+	assert_int_equal(set_level(f, dir, CONSISTENCY_WEAK), 0);
+	assert_int_equal(fixture_attr(f, dir).modified, old); /* nothing changed */
+	assert_int_equal(fixture_attr(f, before).consistency, CONSISTENCY_UNSET);
+	assert_int_equal(fixture_attr(f, fixture_create(f, dir, "after", S_IFREG | 0644, true).inode).consistency, CONSISTENCY_WEAK);
+	assert_int_equal(fixture_attr(f, create_as(f, dir, "wish", S_IFREG, CONSISTENCY_STRONG)).consistency, CONSISTENCY_WEAK);
+	assert_int_equal(fixture_attr(f, create_as(f, INODE_FILES, "wish", S_IFDIR, CONSISTENCY_WEAK)).consistency,
+			 CONSISTENCY_WEAK);
+	assert_int_equal(fixture_attr(f, create_as(f, INODE_LOCKS, "e", S_IFREG, CONSISTENCY_EVENTUAL)).consistency,
+			 CONSISTENCY_UNSET);
+	assert_int_equal(fixture_attr(f, create_as(f, INODE_FILES, "bad", S_IFREG, 4)).consistency, CONSISTENCY_UNSET);
+	assert_int_equal(set_level(f, dir, CONSISTENCY_STRONG), 0);
+	assert_int_equal(set_level(f, dir, CONSISTENCY_UNSET), ERR_INVALID);
+	assert_int_equal(set_level(f, dir, 4), ERR_INVALID);
+	assert_int_equal(set_level(f, 999999, CONSISTENCY_WEAK), ERR_NOT_FOUND);
+	fixture_reload(f, &copy);
+	assert_int_equal(fixture_attr(&copy, dir).consistency, CONSISTENCY_STRONG);
+	fixture_fini(&copy);
+}
+
+static void test_only_what_is_new_becomes_eventual(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t dir = fixture_create(f, INODE_FILES, "d", S_IFDIR | 0755, true).inode;
+	uint64_t file = fixture_create(f, dir, "f", S_IFREG | 0644, true).inode;
+	uint64_t counter = fixture_create(f, INODE_COUNTERS, "c", S_IFREG | 0644, true).inode;
+	uint64_t used = fixture_create(f, INODE_COUNTERS, "used", S_IFREG | 0644, true).inode;
+	fixture_add(f, used, 5, NULL);
+	fixture_add(f, used, -5, NULL);
+	assert_int_equal(set_level(f, dir, CONSISTENCY_EVENTUAL), ERR_NOT_EMPTY);
+	assert_int_equal(set_level(f, used, CONSISTENCY_EVENTUAL), ERR_NOT_SUPPORTED);
+	assert_int_equal(set_level(f, INODE_FILES, CONSISTENCY_EVENTUAL), ERR_NOT_SUPPORTED);
+	assert_int_equal(set_level(f, INODE_LOCKS, CONSISTENCY_EVENTUAL), ERR_NOT_SUPPORTED);
+	assert_int_equal(set_level(f, file, CONSISTENCY_EVENTUAL), 0);
+	assert_int_equal(set_level(f, counter, CONSISTENCY_EVENTUAL), 0);
+	assert_int_equal(set_level(f, counter, CONSISTENCY_WEAK), ERR_NOT_SUPPORTED);
+	assert_int_equal(set_level(f, counter, CONSISTENCY_EVENTUAL), 0);
+	assert_int_equal(fixture_remove(f, dir, "f", false).code, 0);
+	assert_int_equal(set_level(f, dir, CONSISTENCY_EVENTUAL), 0);
+}
+
+static void test_what_is_eventual_holds_nothing_here(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t dir = create_as(f, INODE_FILES, "d", S_IFDIR | 0755, CONSISTENCY_EVENTUAL);
+	uint64_t file = create_as(f, INODE_FILES, "f", S_IFREG | 0644, CONSISTENCY_EVENTUAL);
+	uint64_t counter = create_as(f, INODE_COUNTERS, "c", S_IFREG | 0644, CONSISTENCY_EVENTUAL);
+	fixture_create(f, INODE_FILES, "plain", S_IFREG | 0644, true);
+	assert_int_equal(fixture_create(f, dir, "x", S_IFREG | 0644, false).code, ERR_NOT_SUPPORTED);
+	assert_int_equal(fixture_write(f, file, 0, "x").code, ERR_NOT_SUPPORTED);
+	assert_int_equal(fixture_add(f, counter, 1, NULL).code, ERR_NOT_SUPPORTED);
+	assert_int_equal(fixture_link(f, file, INODE_FILES, "l").code, ERR_NOT_SUPPORTED);
+	assert_int_equal(fixture_rename(f, INODE_FILES, "f", INODE_FILES, "g", 0).code, ERR_NOT_SUPPORTED);
+	assert_int_equal(fixture_rename(f, INODE_FILES, "plain", INODE_FILES, "f", 0).code, ERR_NOT_SUPPORTED);
+	assert_int_equal(fixture_rename(f, INODE_FILES, "plain", dir, "p", 0).code, ERR_NOT_SUPPORTED);
+	assert_int_equal(fixture_remove(f, INODE_FILES, "f", false).code, 0);
+	assert_int_equal(fixture_remove(f, INODE_FILES, "d", true).code, 0);
+}
+
 /* ---- counters ---- */
 
 static void test_counters_add_and_refuse_overflow(void **state)
@@ -881,6 +974,9 @@ int main(void)
 		TEST(test_readdir_survives_changes),
 		TEST(test_files_hold_what_was_written),
 		TEST(test_cut_content_does_not_come_back),
+		TEST(test_consistency_is_inherited),
+		TEST(test_only_what_is_new_becomes_eventual),
+		TEST(test_what_is_eventual_holds_nothing_here),
 		TEST(test_counters_add_and_refuse_overflow),
 		TEST(test_an_id_counts_once),
 		TEST(test_lines_are_all_or_nothing),

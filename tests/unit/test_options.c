@@ -214,6 +214,8 @@ static void test_what_is_unknown_is_named(void **state)
 	refuse("frobnicate", "unknown option 'frobnicate'");
 	refuse("Listen=tcp://127.0.0.1:1", "unknown option");
 	refuse("on_loss=maybe", "is wanted");
+	refuse("consistency=loose", "is wanted");
+	refuse("consistency=eventual", "not in this version");
 }
 
 static void test_words_of_fstab_are_taken(void **state)

@@ -479,6 +479,41 @@ static void test_reader_fails(void **state)
 	assert_true(reader_busy(a->r)); /* the one that came meanwhile */
 }
 
+/* How old the state is: since when an answer was asked for that is applied now. */
+static void test_current(void **state)
+{
+	struct asker *a = *state;
+
+	assert_int_equal(reader_current_ms(a->r), 0);
+	add(a, 1000);
+	result(a, 100, OK);
+	assert_int_equal(reader_current_ms(a->r), 0);
+	reader_news(a->r, 2000, 300); /* what is not applied does not push out what may be soon */
+	reader_applied(a->r, 100);
+	assert_int_equal(reader_current_ms(a->r), 1000);
+	reader_news(a->r, 3000, 100);
+	assert_int_equal(reader_current_ms(a->r), 3000);
+	reader_news(a->r, 2500, 50); /* a late one is no news */
+	assert_int_equal(reader_current_ms(a->r), 3000);
+	reader_news(a->r, 4000, 200);
+	reader_news(a->r, 5000, 90);
+	assert_int_equal(reader_current_ms(a->r), 5000);
+}
+
+/* An answer to an earlier request than the newest: when that was sent is not known any more. */
+static void test_current_of_repeats(void **state)
+{
+	struct asker *a = *state;
+
+	reader_applied(a->r, 100);
+	add(a, 0);
+	reader_tick(a->r, ASK_AGAIN_MS);
+	assert_int_equal(a->count, 2);
+	reader_result(a->r, a->nonces[0], 5, OK, 600);
+	assert_int_equal(a->ready_count, 1);
+	assert_int_equal(reader_current_ms(a->r), 0);
+}
+
 int main(void)
 {
 #define LEADER(test) cmocka_unit_test_setup_teardown(test, setup_leader, teardown_leader)
@@ -501,6 +536,8 @@ int main(void)
 		READER(test_index_out_of_order),
 		READER(test_reader_times_out),
 		READER(test_reader_fails),
+		READER(test_current),
+		READER(test_current_of_repeats),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
