@@ -71,6 +71,7 @@ src_libcoordfs_a_SOURCES = \
 	src/machine/history.c src/machine/history.h \
 	src/machine/inode.c \
 	src/machine/internal.h \
+	src/machine/level.c src/machine/level.h \
 	src/machine/lock.c src/machine/lock.h \
 	src/machine/lock_graph.c \
 	src/machine/lock_info.c \

@@ -224,6 +224,14 @@ static void watch_signals(struct program *p)
 	}
 }
 
+/* Tests of clusters of mixed versions let one program be another. */
+static unsigned pretended(const char *variable)
+{
+	const char *text = getenv(variable);
+
+	return text ? (unsigned)strtoul(text, NULL, 10) : 0;
+}
+
 static int open_replica(struct program *p, char *error, size_t error_size)
 {
 	const struct options *o = &p->options;
@@ -234,6 +242,7 @@ static int open_replica(struct program *p, char *error, size_t error_size)
 		.owner_gid = getegid(),
 		.timeout_ms = o->timeout_s * 1000,
 		.version = PACKAGE_VERSION,
+		.level = pretended("COORDFS_TEST_LEVEL"),
 		.listen = o->listen,
 		.join = o->join,
 		.key = o->has_key ? o->key : NULL,

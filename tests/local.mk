@@ -39,6 +39,7 @@ UNIT_TESTS = \
 	tests/unit/test_libraries \
 	tests/unit/test_lock \
 	tests/unit/test_machine \
+	tests/unit/test_level \
 	tests/unit/test_member \
 	tests/unit/test_net \
 	tests/unit/test_net_key \
@@ -68,6 +69,7 @@ tests_unit_test_checker_random_SOURCES = tests/unit/test_checker_random.c $(HIST
 tests_unit_test_lock_SOURCES = tests/unit/test_lock.c $(LOCK_FIXTURE)
 tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
 tests_unit_test_join_SOURCES = tests/unit/test_join.c $(MACHINE_FIXTURE)
+tests_unit_test_level_SOURCES = tests/unit/test_level.c $(MACHINE_FIXTURE)
 tests_unit_test_member_SOURCES = tests/unit/test_member.c $(MACHINE_FIXTURE)
 tests_unit_test_net_SOURCES = tests/unit/test_net.c $(NET_FIXTURE)
 tests_unit_test_net_refusals_SOURCES = tests/unit/test_net_refusals.c $(NET_FIXTURE)

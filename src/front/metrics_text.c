@@ -124,6 +124,7 @@ static void state(FILE *out, const struct status_figures *s)
 	gauge(out, "committed_revision", "The last log index known to be committed.", s->replica.commit_index);
 	gauge(out, "log_last_index", "The last log index stored here.", s->replica.last_index);
 	gauge(out, "snapshot_revision", "The log index of the last snapshot.", s->replica.snapshot_index);
+	gauge(out, "level", "What all members' programs know; it grows when the last one is upgraded.", s->replica.level);
 	gauge(out, "members", "Members of the cluster.", s->member_count);
 	gauge(out, "sessions", "Open sessions.", s->sessions);
 	gauge(out, "locks_held", "Locks that are held.", s->locks.holders);

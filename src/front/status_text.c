@@ -265,11 +265,31 @@ static void print_room(FILE *out, const struct status_figures *s)
 	fprintf(out, "disk          %s free\n", size_text(s->replica.disk_free_bytes, free));
 }
 
+/* Members are being upgraded, one after the other: which are left? */
+static void print_levels(FILE *out, const struct status_figures *s)
+{
+	unsigned behind = 0;
+
+	for (size_t i = 0; i < s->member_count; i++)
+		behind += s->members[i].level == s->replica.level;
+	if (behind == 0 || behind == s->member_count)
+		return;
+	fprintf(out, "upgrading     to be upgraded before all works that the newer ones know: %u:", behind);
+	for (size_t i = 0, named = 0; i < s->member_count && named < 8; i++)
+		if (s->members[i].level == s->replica.level) {
+			fprintf(out, " %s", s->members[i].name);
+			named++;
+		}
+	fputs(behind > 8 ? " …\n" : "\n", out);
+}
+
 static void print_progress(FILE *out, const struct status_figures *s)
 {
 	char since[TIME_TEXT_BYTES];
 
-	fprintf(out, "leader        %s, term %" PRIu64 "\n", s->leader ? s->leader : "NONE", s->replica.term);
+	fprintf(out, "leader        %s, term %" PRIu64 ", level %" PRIu32 "\n", s->leader ? s->leader : "NONE",
+		s->replica.term, s->replica.level);
+	print_levels(out, s);
 	fprintf(out, "this mount    %s, %s, since %s\n", s->member, s->replica.role, time_text(s->started_ns, since));
 	fprintf(out, "applied       %" PRIu64 ", %" PRIu64 " behind what is committed, %" PRIu64 " requests on their way\n",
 		s->meta.applied,

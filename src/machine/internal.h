@@ -32,6 +32,7 @@ struct context {
 	size_t gone_count, gone_capacity;
 	int64_t inodes_delta;
 	uint64_t next_inode; /* the number that the next object gets */
+	uint32_t level;	     /* what a program must know to execute it (level.h) */
 };
 
 /* Tell the observer; nothing when staged. revision is filled in. */
@@ -134,6 +135,10 @@ void cluster_member_remove(struct context *c, const Coordfs__MemberRemove *q, st
 void cluster_reset(struct context *c, const Coordfs__ClusterReset *q, struct reply *r);
 /* A state that has members opens sessions for them only: one that was removed does not come back by itself. */
 bool member_may_open(struct machine *m, const char *name);
+/* The member's program is of this level. False, with a refusal: it is below the cluster's. */
+bool member_level_check(struct context *c, const char *name, uint32_t level, struct reply *r);
+/* Remember it; the cluster's level follows. Negative: the state could not be written. */
+int member_set_level(struct context *c, const char *name, uint32_t level);
 int member_load(struct member_table *t, uint64_t id, const Coordfs__Member *record); /* ERR_CORRUPT, ERR_NO_MEMORY */
 int member_load_end(struct member_table *t, const Coordfs__Meta *meta);
 unsigned member_check(struct machine *m, void (*fail)(void *ctx, const char *what), void *ctx);

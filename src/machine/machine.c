@@ -12,6 +12,7 @@
 
 #include "machine/history.h"
 #include "machine/internal.h"
+#include "machine/level.h"
 
 #define EXPIRIES_AT_ONCE 64u
 /* A later time is taken for none: what is kept for a while needs room above. */
@@ -40,6 +41,7 @@ int machine_load_begin(struct store *base, const struct machine_observer *observ
 	coordfs__meta__init(&m->meta);
 	m->meta.next_inode = INODE_FIRST;
 	m->meta.next_lock = 1;
+	m->meta.level = LEVEL_FIRST;
 	if (observer)
 		m->observer = *observer;
 	m->history = history_new(base);
@@ -349,7 +351,7 @@ static void command_apply(struct context *c, const Coordfs__Command *q, struct r
 		if (is_of_cluster(q))
 			cluster_apply(c, q, r);
 		else if (!operation_apply(c, q, r))
-			refuse(r, ERR_INVALID, "unknown command: is this member older than the rest?");
+			refuse(r, ERR_INVALID, "no command");
 	}
 }
 
@@ -378,9 +380,19 @@ static int finish(struct context *c)
 	return code;
 }
 
+/* What not all members know, none does. The words are part of the state, as those of every refusal: programs of all
+ * versions must say the same. */
+static void command_refuse(struct reply *r)
+{
+	refuse(r, ERR_NOT_SUPPORTED, "not before all members of the cluster are upgraded");
+}
+
 static int execute(struct context *c, const Coordfs__Command *q, struct reply *r)
 {
-	command_apply(c, q, r);
+	if (c->level > c->machine->meta.level)
+		command_refuse(r);
+	else
+		command_apply(c, q, r);
 	if (is_environment(r->code))
 		return r->code;
 	if (r->code >= 0 || r->code == ERR_WOULD_BLOCK) /* a refused conversion has given up a lock: others may have it */
@@ -392,6 +404,8 @@ static int execute(struct context *c, const Coordfs__Command *q, struct reply *r
 /* The cluster's own entries have neither; those of sessions, which begin and end them, may have both. */
 static bool origin_is_valid(const Coordfs__Entry *e)
 {
+	if (e->command->of_case == COORDFS__COMMAND__OF__NOT_SET)
+		return true; /* whosever: it is refused */
 	if (e->session && e->sequence)
 		return true;
 	return is_of_sessions(e->command) || (is_of_cluster(e->command) && !e->session && !e->sequence);
@@ -423,10 +437,10 @@ static int entry_apply(struct context *c, const Coordfs__Entry *e, struct reply 
 }
 
 /* *out is NULL for bytes that are no entry. Negative: no memory. */
-static int entry_unpack(struct bytes packed, Coordfs__Entry **out)
+static int entry_unpack(struct bytes packed, Coordfs__Entry **out, uint32_t *level)
 {
 	*out = NULL;
-	int code = message_is_shallow(&coordfs__entry__descriptor, packed) ?
+	int code = message_is_shallow(&coordfs__entry__descriptor, packed, level) ?
 			   message_unpack(&coordfs__entry__descriptor, packed, out) : ERR_CORRUPT;
 	return code == ERR_NO_MEMORY ? code : 0;
 }
@@ -436,7 +450,7 @@ int machine_apply(struct machine *m, uint64_t index, struct bytes entry, struct 
 	Coordfs__Entry *e;
 	struct context c = {.machine = m, .store = history_store(m->history), .index = index};
 	memset(r, 0, sizeof *r);
-	int code = entry_unpack(entry, &e);
+	int code = entry_unpack(entry, &e, &c.level);
 	if (code)
 		return r->code = code;
 	r->revision = index;
@@ -472,6 +486,11 @@ uint64_t machine_applied(const struct machine *m)
 uint64_t machine_time_ns(const struct machine *m)
 {
 	return m->meta.time_ns;
+}
+
+uint32_t machine_level(const struct machine *m)
+{
+	return m->meta.level;
 }
 
 void machine_set_applied(struct machine *m, uint64_t index)
@@ -554,6 +573,8 @@ int machine_load_end(struct machine *m, const Coordfs__Meta *meta)
 		return ERR_CORRUPT;
 	m->meta = *meta;
 	m->meta.base = (ProtobufCMessage)PROTOBUF_C_MESSAGE_INIT(&coordfs__meta__descriptor);
+	if (m->meta.level < LEVEL_FIRST)
+		m->meta.level = LEVEL_FIRST;
 	history_set_revision(m->history, meta->applied);
 	int code = session_load_end(m->sessions);
 	if (code == 0)

@@ -103,14 +103,18 @@ int machine_new(struct store *base, const struct machine_observer *observer, str
 void machine_free(struct machine *m);
 
 /* Apply the committed entry at index. entry: packed Entry, borrowed. reply is always filled in; for a
- * repeated (session, sequence) it is the first one. Bytes that are no entry, a newer format, an unknown
- * command: reply code ERR_INVALID, state unchanged but for the index. MemberAdd, MemberSet, MemberRemove and
+ * repeated (session, sequence) it is the first one. Bytes that are no entry, or a newer format: reply code
+ * ERR_INVALID, state unchanged but for the index. A command that needs more than machine_level, or that is not known:
+ * ERR_NOT_SUPPORTED, likewise (level.h). MemberAdd, MemberSet, MemberRemove and
  * ClusterReset come in entries of session 0 and sequence 0; no session may give them (ERR_INVALID). Returns 0, or a negative code when
  * the state could not be written (environment: stop serving; the machine must then be rebuilt). */
 int machine_apply(struct machine *m, uint64_t index, struct bytes entry, struct reply *reply);
 
 uint64_t machine_applied(const struct machine *m);  /* index of the last entry applied */
 uint64_t machine_time_ns(const struct machine *m);  /* its time */
+/* The cluster's level (level.h): that of the oldest program among its members. A program below it must not go on: its
+ * state is no longer what the others have. */
+uint32_t machine_level(const struct machine *m);
 void machine_set_applied(struct machine *m, uint64_t index); /* entries of the engine's own */
 
 /* The figures of Meta at this moment, state_hash included: equal for equal state, whatever way a member
@@ -207,6 +211,7 @@ struct member_info {
 	uint8_t token[MEMBER_TOKEN_BYTES];
 	enum member_wish wish;
 	int64_t added_ns;
+	uint32_t level; /* of its program, as it said last */
 };
 void machine_members(struct machine *m, int (*each)(void *ctx, const struct member_info *member), void *ctx);
 uint64_t machine_member_named(struct machine *m, const char *name); /* its number; 0: there is none */

@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "machine/internal.h"
+#include "machine/level.h"
 
 #define REASON_BYTES 200u
 
@@ -106,6 +107,7 @@ static int member_put(struct context *c, const struct member *member)
 	record.token = (ProtobufCBinaryData){MEMBER_TOKEN_BYTES, (uint8_t *)member->info.token};
 	record.wish = member->info.wish;
 	record.added_ns = member->info.added_ns;
+	record.level = member->info.level;
 	return record_put(c->store, &k, &record);
 }
 
@@ -141,6 +143,52 @@ static int member_delete(struct context *c, struct member *member)
 	return code ? code : store_del(c->store, key_bytes(&k));
 }
 
+/* ---- levels ---- */
+
+static uint32_t level_said(uint32_t level)
+{
+	return level < LEVEL_FIRST ? LEVEL_FIRST : level;
+}
+
+bool member_level_check(struct context *c, const char *name, uint32_t level, struct reply *r)
+{
+	uint32_t cluster = machine_level(c->machine);
+	if (level_said(level) >= cluster)
+		return true;
+	refuse(r, ERR_NOT_SUPPORTED, "this program is too old: it knows level %u, the cluster has come to level %u",
+	       level_said(level), cluster);
+	context_log(c, "member %s is refused: its program knows level %u, the cluster has come to level %u: upgrade it", name,
+		    level_said(level), cluster);
+	return false;
+}
+
+/* alone: of a member that is not in the table, if there is none in it. */
+static void level_follow(struct context *c, uint32_t alone)
+{
+	Coordfs__Meta *meta = machine_own_meta(c->machine);
+	const struct member *member = machine_member_table(c->machine)->members;
+	uint32_t lowest = member ? member->info.level : alone;
+	for (; member; member = member->hh.next)
+		if (member->info.level < lowest)
+			lowest = member->info.level;
+	if (lowest <= meta->level)
+		return;
+	meta->level = lowest;
+	context_log(c, "all members know level %u: so does the cluster from now on", lowest);
+}
+
+int member_set_level(struct context *c, const char *name, uint32_t level)
+{
+	struct member *member = member_named(machine_member_table(c->machine), name);
+	int code = 0;
+	if (member && member->info.level != level_said(level)) {
+		member->info.level = level_said(level);
+		code = member_put(c, member);
+	}
+	level_follow(c, level_said(level));
+	return code;
+}
+
 /* ---- the commands ---- */
 
 static bool add_is_valid(const Coordfs__MemberAdd *q, struct reply *r)
@@ -159,10 +207,12 @@ static void add_again(struct context *c, const Coordfs__MemberAdd *q, struct mem
 		return;
 	}
 	r->value = (int64_t)member->info.id;
-	if (strcmp(member->address, q->address) == 0)
-		return;
-	member_set_address(member, q->address);
-	r->code = member_put(c, member);
+	if (strcmp(member->address, q->address) != 0) {
+		member_set_address(member, q->address);
+		r->code = member_put(c, member);
+	}
+	if (r->code == 0)
+		r->code = member_set_level(c, q->name, q->level);
 }
 
 static void add_new(struct context *c, const Coordfs__MemberAdd *q, struct reply *r)
@@ -185,16 +235,18 @@ static void add_new(struct context *c, const Coordfs__MemberAdd *q, struct reply
 	}
 	member_set_address(member, q->address);
 	member->info.added_ns = c->time_ns;
+	member->info.level = level_said(q->level);
 	meta->last_member = id;
 	r->value = (int64_t)id;
 	r->code = member_put(c, member);
+	level_follow(c, LEVEL_FIRST);
 	context_log(c, "member %s (number %llu) joined the cluster", q->name, (unsigned long long)id);
 }
 
 void cluster_member_add(struct context *c, const Coordfs__MemberAdd *q, struct reply *r)
 {
 	struct member *member = member_named(machine_member_table(c->machine), q->name);
-	if (!add_is_valid(q, r))
+	if (!add_is_valid(q, r) || !member_level_check(c, q->name, q->level, r))
 		return;
 	if (member)
 		add_again(c, q, member, r);
@@ -229,6 +281,7 @@ void cluster_member_remove(struct context *c, const Coordfs__MemberRemove *q, st
 	context_log(c, "member %s (number %llu) was removed from the cluster", member->name, (unsigned long long)q->id);
 	r->value = (int64_t)q->id;
 	r->code = member_delete(c, member);
+	level_follow(c, LEVEL_FIRST);
 }
 
 void cluster_reset(struct context *c, const Coordfs__ClusterReset *q, struct reply *r)
@@ -248,6 +301,7 @@ void cluster_reset(struct context *c, const Coordfs__ClusterReset *q, struct rep
 		if (r->code == 0 && member != keep)
 			r->code = member_delete(c, member);
 	}
+	level_follow(c, LEVEL_FIRST);
 	r->value = (int64_t)q->keep;
 }
 
@@ -277,6 +331,7 @@ int member_load(struct member_table *t, uint64_t id, const Coordfs__Member *reco
 	member_set_address(member, record->address);
 	member->info.wish = (enum member_wish)record->wish;
 	member->info.added_ns = record->added_ns;
+	member->info.level = level_said(record->level);
 	return 0;
 }
 
@@ -290,7 +345,7 @@ int member_load_end(struct member_table *t, const Coordfs__Meta *meta)
 	const struct member *member;
 	HASH_SORT(t->members, by_id);
 	for (member = t->members; member; member = member->hh.next)
-		if (member->info.id > meta->last_member)
+		if (member->info.id > meta->last_member || member->info.level < meta->level)
 			return ERR_CORRUPT;
 	return 0;
 }
@@ -309,12 +364,15 @@ static const char *member_wrong(struct machine *m, const struct member *member)
 		what = "a member that could not have been added";
 	else if (strcmp(record->name, member->name) != 0 || strcmp(record->address, member->address) != 0 ||
 		 record->wish != (uint32_t)member->info.wish || record->added_ns != member->info.added_ns ||
+		 level_said(record->level) != member->info.level ||
 		 memcmp(record->token.data, member->info.token, MEMBER_TOKEN_BYTES) != 0)
 		what = "a member is not as its record says";
 	else if (member_named(machine_member_table(m), member->name) != member)
 		what = "two members have one name";
 	else if ((next && next->info.id <= member->info.id) || member->info.id > machine_own_meta(m)->last_member)
 		what = "members' numbers are not in order";
+	else if (member->info.level < machine_level(m))
+		what = "a member is below the cluster's level";
 	record_free(record);
 	return what;
 }

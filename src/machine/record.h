@@ -29,8 +29,9 @@ uint64_t key_number(struct bytes key, unsigned which);
 
 /* 0 and a message for record_free in *out; else *out is NULL: ERR_CORRUPT (bytes that are no such message), ERR_NO_MEMORY. */
 int message_unpack(const ProtobufCMessageDescriptor *type, struct bytes packed, void *out);
-/* Whether unpacking it needs no more stack than an entry of ours does. */
-bool message_is_shallow(const ProtobufCMessageDescriptor *type, struct bytes packed);
+/* Whether unpacking it needs no more stack than an entry of ours does. *level: what a program must know to read all of
+ * it (level.h); LEVEL_NONE: something in it is not known here. */
+bool message_is_shallow(const ProtobufCMessageDescriptor *type, struct bytes packed, uint32_t *level);
 
 /* 1 found: *out is the message, free it with record_free; 0 absent: *out NULL; negative: ERR_CORRUPT (bytes that
  * are no such message), ERR_NO_MEMORY. */

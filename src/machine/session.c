@@ -414,6 +414,8 @@ void session_open(struct context *c, const Coordfs__SessionOpen *q, struct reply
 		refuse(r, ERR_PERM, "%s is no member of this cluster", q->member);
 		return;
 	}
+	if (!member_level_check(c, q->member, q->level, r))
+		return;
 	if ((s = session_opened(t, q))) {
 		r->value = (int64_t)s->id;
 		return;
@@ -429,6 +431,8 @@ void session_open(struct context *c, const Coordfs__SessionOpen *q, struct reply
 		refuse(r, ERR_QUOTA, "%u sessions are open", LIMIT_SESSIONS);
 	if (r->code == 0)
 		session_begin(c, q, r);
+	if (r->code == 0)
+		r->code = member_set_level(c, q->member, q->level);
 }
 
 /* ---- from an image ---- */

@@ -3,6 +3,7 @@
  * unpacks messages within messages by recursion, to any depth: entries are looked through before. */
 #include <stdlib.h>
 
+#include "machine/level.h"
 #include "machine/record.h"
 
 /* Entry, Command, Commit, Command, CounterUpdate, CounterRequest: no message of ours nests deeper. */
@@ -79,7 +80,13 @@ static bool take_field(struct bytes *b, uint64_t *number, struct bytes *content)
 	}
 }
 
-static bool is_shallow(const ProtobufCMessageDescriptor *type, struct bytes packed, unsigned depth)
+static void need(uint32_t *level, uint32_t needed)
+{
+	if (needed > *level)
+		*level = needed;
+}
+
+static bool is_shallow(const ProtobufCMessageDescriptor *type, struct bytes packed, unsigned depth, uint32_t *level)
 {
 	uint64_t number;
 	struct bytes content;
@@ -90,13 +97,16 @@ static bool is_shallow(const ProtobufCMessageDescriptor *type, struct bytes pack
 			return false;
 		const ProtobufCFieldDescriptor *field =
 			number <= INT32_MAX ? protobuf_c_message_descriptor_get_field(type, (unsigned)number) : NULL;
-		if (field && field->type == PROTOBUF_C_TYPE_MESSAGE && !is_shallow(field->descriptor, content, depth + 1))
+		need(level, field ? level_of_field(type, number) : (uint32_t)LEVEL_NONE);
+		if (field && field->type == PROTOBUF_C_TYPE_MESSAGE &&
+		    !is_shallow(field->descriptor, content, depth + 1, level))
 			return false;
 	}
 	return true;
 }
 
-bool message_is_shallow(const ProtobufCMessageDescriptor *type, struct bytes packed)
+bool message_is_shallow(const ProtobufCMessageDescriptor *type, struct bytes packed, uint32_t *level)
 {
-	return is_shallow(type, packed, 1);
+	*level = LEVEL_FIRST;
+	return is_shallow(type, packed, 1, level);
 }

@@ -166,6 +166,8 @@ int apply_entry(struct raft_fsm *fsm, const struct raft_buffer *buffer, void **r
 	else
 		answer(r, entry, &reply);
 	r->applying = false;
+	if (!rc)
+		replica_keeps_up(r);
 	replica_note_acknowledged(r, index);
 	return 0;
 }

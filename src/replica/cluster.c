@@ -77,6 +77,7 @@ static struct replica_member describe(struct replica *r, const struct member_inf
 		.version = news.version,
 		.trouble = news.trouble,
 		.wish = m->wish,
+		.level = m->level,
 		.self = m->id == r->directory.id,
 		.known = news.known,
 		.applied = news.applied,
@@ -107,7 +108,8 @@ static int each_member(void *ctx, const struct member_info *m)
 /* One that listens to nobody is not in the state. */
 void replica_members(struct replica *r, void (*each)(void *ctx, const struct replica_member *member), void *ctx)
 {
-	struct member_info self = {.id = r->directory.id, .name = r->directory.member, .address = ""};
+	struct member_info self = {.id = r->directory.id, .name = r->directory.member, .address = "",
+				   .level = r->config.level};
 	struct each_member e = {r, each, ctx, 0};
 
 	if (r->machine)

@@ -22,6 +22,7 @@
 #include <uthash.h>
 
 #include "base/log.h"
+#include "machine/level.h"
 #include "net/net.h"
 #include "replica/directory.h"
 #include "replica/join.h"
@@ -371,6 +372,8 @@ void replica_kick(struct replica *r);
 void replica_wake(struct replica *r);
 /* It cannot go on: config.failed is told from the loop. */
 void replica_fail(struct replica *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* This program knows all that the cluster may use; else replica_fail was told. */
+bool replica_keeps_up(struct replica *r);
 void replica_note_acknowledged(struct replica *r, uint64_t index);
 void replica_note_snapshot(struct replica *r, uint64_t index);
 void replica_trouble(struct replica *r, const char *format, ...) __attribute__((format(printf, 2, 3)));

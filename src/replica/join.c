@@ -1,5 +1,7 @@
 #include "replica/join.h"
 
+#include "machine/level.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -303,6 +305,9 @@ static enum join_decision decide_as_leader(const struct join_view *view, const C
 {
 	struct census c = {.name = q->name};
 	machine_members(view->machine, take_member, &c);
+	if (q->level < machine_level(view->machine) && machine_level(view->machine) > LEVEL_FIRST)
+		return answer(out, ERR_NOT_SUPPORTED, "this member's program is too old for it: install the version that its "
+			      "members have", "");
 	if (!c.found.id && c.count >= LIMIT_MEMBERS)
 		return answer(out, ERR_QUOTA, "it has as many members as there can be: remove one", "");
 	if (!c.found.id)

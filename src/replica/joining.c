@@ -25,6 +25,7 @@ static bool ask(void *ctx, const char *address)
 	request.version = (char *)(uintptr_t)r->config.version;
 	request.asked = (char *)(uintptr_t)address;
 	request.only_ask = !r->directory.fresh;
+	request.level = r->config.level;
 	envelope.of_case = COORDFS__ENVELOPE__OF_JOIN_REQUEST;
 	envelope.join_request = &request;
 	net_send_to_address(r->net, address, &envelope);
@@ -207,6 +208,7 @@ static void add(struct replica *r, const Coordfs__JoinRequest *q)
 	member.name = q->name;
 	member.address = q->address;
 	member.token = q->token;
+	member.level = q->level;
 	command.of_case = COORDFS__COMMAND__OF_MEMBER_ADD;
 	command.member_add = &member;
 	lead_submit_own(r, &command);

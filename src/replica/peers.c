@@ -469,6 +469,7 @@ static void introduce_self(struct replica *r)
 	add.name = r->directory.member;
 	add.address = (char *)(uintptr_t)net_address(r->net);
 	add.token = (ProtobufCBinaryData){sizeof r->directory.token, r->directory.token};
+	add.level = r->config.level;
 	command.of_case = COORDFS__COMMAND__OF_MEMBER_ADD;
 	command.member_add = &add;
 	lead_submit_own(r, &command);

@@ -221,6 +221,10 @@ static int apply_all(struct recovery *r, const struct loaded *l, char *error, si
 		if ((rc = apply_one(r, &l->entries[i], l->start + i)))
 			fail(error, size, rc, "%s: entry %" PRIu64 " cannot be applied: %s", r->directory.path,
 			     (uint64_t)(l->start + i), error_text(rc));
+	if (!rc && machine_level(r->machine) > LEVEL_LATEST)
+		rc = fail(error, size, ERR_NOT_SUPPORTED,
+			  "%s: this program is too old: it knows level %u, the cluster has come to level %u",
+			  r->directory.path, (unsigned)LEVEL_LATEST, machine_level(r->machine));
 	return rc;
 }
 

@@ -165,6 +165,17 @@ static void chores_tick(struct replica *r)
 	c->running = uv_queue_work(r->loop, &c->work, chores_work, chores_done) == 0;
 }
 
+bool replica_keeps_up(struct replica *r)
+{
+	uint32_t cluster = machine_level(r->machine);
+
+	if (cluster <= r->config.level)
+		return true;
+	replica_fail(r, "%s: this program is too old: it knows level %u, the cluster has come to level %u: install the version "
+		     "that was here before, or a newer one", r->directory.path, r->config.level, cluster);
+	return false;
+}
+
 void replica_note_acknowledged(struct replica *r, uint64_t index)
 {
 	/* What a majority has stored may be applied before it is on our own disk. */
@@ -509,6 +520,7 @@ static void open_session(struct replica *r)
 	open.owner_uid = r->config.owner_uid;
 	open.owner_gid = r->config.owner_gid;
 	open.ttl_ms = r->net ? r->config.session_ttl_ms : 0;
+	open.level = r->config.level;
 	command.of_case = COORDFS__COMMAND__OF_SESSION_OPEN;
 	command.session_open = &open;
 	r->opening_key = OPENING_KEY;
@@ -567,6 +579,7 @@ static struct replica *replica_new(uv_loop_t *loop, const struct replica_config 
 	r->config.version = strdup(config->version ? config->version : "");
 	r->config.timeout_ms = config->timeout_ms ? config->timeout_ms : TIMEOUT_MS;
 	r->config.session_ttl_ms = config->session_ttl_ms ? config->session_ttl_ms : SESSION_TTL_MS;
+	r->config.level = config->level ? config->level : LEVEL_LATEST;
 	if (config->key)
 		r->config.key = memcpy(r->key, config->key, sizeof r->key);
 	r->observer = (struct machine_observer){.ctx = r, .event = observe_event,
@@ -732,6 +745,7 @@ void replica_status(struct replica *r, struct replica_status *out)
 		.snapshot_index = r->snapshots.stored,
 		.disk_free_bytes = replica_free_bytes(r),
 		.log_bytes = r->snapshots.log_bytes,
+		.level = r->machine ? machine_level(r->machine) : 0,
 		.trouble = r->trouble[0] ? r->trouble : peers_trouble(r),
 		.proposals_outstanding = proposals_count(r->proposals),
 	};

@@ -29,6 +29,9 @@ struct replica_config {
 	unsigned session_ttl_ms; /* 0: 10 s */
 	unsigned election_ms, heartbeat_ms; /* 0: 650, 65 */
 	const char *version; /* of the program, for other members to see; NULL: "" */
+	/* For tests of clusters of mixed versions: behave as a program of another level (machine/level.h);
+	 * 0: as this one is. */
+	unsigned level;
 	unsigned replace_ms; /* a voter that was silent for so long gives its vote to a standby; 0: 60 s */
 	uint64_t snapshot_log_bytes; /* of log between two images; 0: as the state's size suggests */
 	struct machine_observer observer;
@@ -83,6 +86,7 @@ struct replica_status {
 	const char *role;  /* "leader", "follower", … */
 	uint64_t term, last_index, commit_index, snapshot_index;
 	uint64_t disk_free_bytes, log_bytes;
+	uint32_t level; /* the cluster's (machine/level.h) */
 	const char *trouble; /* one line for people while something is wrong (disk full), else NULL */
 	uint64_t proposals_outstanding;
 };
@@ -96,6 +100,7 @@ struct replica_member {
 	const char *role;  /* "voter", "standby", "spare": joining or leaving */
 	const char *state; /* "leader", "follower", "silent", "unknown" */
 	const char *version; /* "": not known */
+	uint32_t level; /* of its program, as it said at its last start */
 	const char *trouble; /* "": none */
 	enum member_wish wish;
 	bool self;

@@ -496,5 +496,7 @@ int snapshot_load(struct replica *r, const struct raft_buffer *buffer)
 		replica_fail(r, "%s/%s is damaged: its state is older than its name", r->directory.path, name);
 		rc = ERR_CORRUPT;
 	}
+	if (!rc && !replica_keeps_up(r))
+		rc = ERR_NOT_SUPPORTED;
 	return rc;
 }

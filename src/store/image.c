@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "machine/level.h"
 #include "store/store_tdb.h"
 
 #define BUFFER_BYTES (1u << 20)
@@ -323,6 +324,9 @@ static int take_all(struct reader *r, const struct image_sum *expect, struct mac
 	uint64_t records = 0;
 	int rc = take_meta(r, &meta);
 
+	if (!rc && meta->level > LEVEL_LATEST)
+		rc = bad(r, ERR_NOT_SUPPORTED, "is of a cluster of newer programs (level %u, this one knows %u): use such a one",
+			 meta->level, (unsigned)LEVEL_LATEST);
 	if (!rc)
 		rc = take_records(r, m, &records);
 	if (!rc)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "machine/level.h"
 #include "machine/machine.h"
 #include "machine/overlay.h"
 
@@ -87,6 +88,7 @@ static void begin(struct subject *s)
 	open.member = (char *)(uintptr_t) "one";
 	open.incarnation = (ProtobufCBinaryData){16, (uint8_t *)(uintptr_t) "0123456789abcdef"};
 	command.of_case = COORDFS__COMMAND__OF_SESSION_OPEN;
+	open.level = LEVEL_LATEST;
 	command.session_open = &open;
 	require(apply_command(s, 0, &command).code == OK, "the beginning");
 	create(s, INODE_COUNTERS, "counter", S_IFREG | 0644);

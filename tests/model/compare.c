@@ -208,7 +208,8 @@ static int compare_member(void *ctx, const struct member_info *m)
 	const struct ref_member *want = reference_member(k->reference, m->id);
 	k->count++;
 	if (!want || strcmp(want->name, m->name) != 0 || strcmp(want->address, m->address) != 0 ||
-	    memcmp(want->token, m->token, sizeof m->token) != 0 || want->wish != (uint32_t)m->wish)
+	    memcmp(want->token, m->token, sizeof m->token) != 0 || want->wish != (uint32_t)m->wish ||
+	    want->level != m->level)
 		k->what = differ("member %llu is another", ULL(m->id));
 	return k->what != NULL;
 }
@@ -222,6 +223,8 @@ static const char *compare_members(struct machine *m, struct reference *r)
 		expected += r->members[i].id != 0;
 	if (!k.what && k.count != expected)
 		return differ("%u members, should be %u", k.count, expected);
+	if (!k.what && machine_level(m) != (r->level ? r->level : 1))
+		return differ("level %u, should be %u", machine_level(m), r->level);
 	return k.what;
 }
 

@@ -280,6 +280,7 @@ static void step_open(struct run *run)
 	q.member = member;
 	q.incarnation = (ProtobufCBinaryData){sizeof incarnation, incarnation};
 	q.owner_uid = 1;
+	q.level = generate_level(&run->chance, run->reference);
 	q.ttl_ms = (uint32_t)chance_below(&run->chance, 3700000);
 	struct reply is = propose(run, NULL, &command, &c), should = reference_apply(run->reference, &c, &command);
 	expect(run, &is, &should);

@@ -1,5 +1,7 @@
 #include "members.h"
 
+#include "machine/level.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -17,7 +19,16 @@ static uint64_t some_member(struct chance *c, struct reference *r, unsigned name
 	return m && !chance_one_in(c, 20) ? m->id : chance_below(c, 20);
 }
 
-static void generate_add(struct chance *c, unsigned names, uint64_t index, struct generated_member *out)
+/* Members are upgraded, and now and then one is not. */
+uint32_t generate_level(struct chance *c, const struct reference *r)
+{
+	if (r->level < LEVEL_LATEST)
+		return LEVEL_LATEST;
+	return chance_one_in(c, 20) ? r->level - 1 : chance_one_in(c, 3) ? r->level + 1 : r->level;
+}
+
+static void generate_add(struct chance *c, const struct reference *r, unsigned names, uint64_t index,
+			 struct generated_member *out)
 {
 	Coordfs__MemberAdd *q = &out->of.add;
 	coordfs__member_add__init(q);
@@ -30,6 +41,7 @@ static void generate_add(struct chance *c, unsigned names, uint64_t index, struc
 	memset(out->token, chance_one_in(c, 6) ? 'x' : out->name[1], sizeof out->token);
 	q->name = out->name;
 	q->address = some_address(c);
+	q->level = generate_level(c, r);
 	q->token = (ProtobufCBinaryData){chance_one_in(c, 20) ? 15 : 16, out->token};
 	if (chance_one_in(c, 4))
 		q->id = chance_one_in(c, 3) ? index + chance_below(c, 3) : chance_below(c, index + 1);
@@ -66,7 +78,7 @@ void generate_member(struct chance *c, struct reference *r, unsigned names, uint
 {
 	coordfs__command__init(&out->command);
 	if (chance_one_in(c, 2))
-		generate_add(c, names, index, out);
+		generate_add(c, r, names, index, out);
 	else if (chance_one_in(c, 2))
 		generate_set(c, r, names, out);
 	else

@@ -16,6 +16,8 @@ struct generated_member {
 	uint8_t token[16];
 };
 
+/* Of a member's program. */
+uint32_t generate_level(struct chance *c, const struct reference *r);
 /* names: so many different ones, m0, m1, …; index: of the entry that will carry it. */
 void generate_member(struct chance *c, struct reference *r, unsigned names, uint64_t index, struct generated_member *out);
 

@@ -2,6 +2,7 @@
 #ifndef COORDFS_TESTS_MODEL_MEMORY_H
 #define COORDFS_TESTS_MODEL_MEMORY_H
 
+#include "machine/level.h"
 #include "machine/machine.h"
 #include "machine/overlay.h"
 

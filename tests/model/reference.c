@@ -735,6 +735,31 @@ static bool has_members(const struct reference *r)
 	return false;
 }
 
+/* 0 is as 1 */
+static uint32_t level(uint32_t said)
+{
+	return said ? said : 1;
+}
+
+static void raise_level(struct reference *r)
+{
+	uint32_t lowest = UINT32_MAX;
+	for (size_t i = 0; i < REF_MEMBERS; i++)
+		if (r->members[i].id && r->members[i].level < lowest)
+			lowest = r->members[i].level;
+	if (lowest != UINT32_MAX && lowest > r->level)
+		r->level = lowest;
+}
+
+static void say_level(struct reference *r, const char *name, uint32_t said)
+{
+	struct ref_member *m = reference_member_named(r, name);
+	if (m)
+		m->level = level(said);
+	else if (level(said) > r->level)
+		r->level = level(said);
+}
+
 static void session_open(struct reference *r, const struct ref_context *c, const Coordfs__SessionOpen *q,
 			 struct reply *reply)
 {
@@ -745,6 +770,10 @@ static void session_open(struct reference *r, const struct ref_context *c, const
 	}
 	if (has_members(r) && !reference_member_named(r, q->member)) {
 		reply->code = ERR_PERM;
+		return;
+	}
+	if (level(q->level) < level(r->level)) {
+		reply->code = ERR_NOT_SUPPORTED;
 		return;
 	}
 	for (size_t i = 0; i < REF_SESSIONS; i++)
@@ -769,6 +798,7 @@ static void session_open(struct reference *r, const struct ref_context *c, const
 	s->ttl_ms = q->ttl_ms;
 	memcpy(s->incarnation, q->incarnation.data, 16);
 	snprintf(s->member, sizeof s->member, "%s", q->member);
+	say_level(r, q->member, q->level);
 	reply->value = (int64_t)s->id;
 }
 
@@ -830,6 +860,7 @@ static void member_make(struct reference *r, const struct ref_context *c, const 
 		return;
 	}
 	m->id = r->last_member = id;
+	m->level = level(q->level);
 	snprintf(m->name, sizeof m->name, "%s", q->name);
 	memcpy(m->token, q->token.data, sizeof m->token);
 	m->wish = MEMBER_AUTO;
@@ -843,12 +874,15 @@ static void member_add(struct reference *r, const struct ref_context *c, const C
 	struct ref_member *m = reference_member_named(r, q->name);
 	if (!q->name[0] || q->name[0] == '.' || strchr(q->name, '/') || q->token.len != 16 || !is_address(q->address)) {
 		reply->code = ERR_INVALID;
+	} else if (level(q->level) < level(r->level)) {
+		reply->code = ERR_NOT_SUPPORTED;
 	} else if (!m) {
 		member_make(r, c, q, reply);
 	} else if (memcmp(m->token, q->token.data, 16) != 0) {
 		reply->code = ERR_EXISTS;
 	} else {
 		snprintf(m->address, sizeof m->address, "%s", q->address);
+		m->level = level(q->level);
 		reply->value = (int64_t)m->id;
 	}
 }
@@ -1033,6 +1067,7 @@ struct reply reference_apply(struct reference *r, const struct ref_context *c, c
 	struct reply reply = {0};
 	struct reference *copy = reference_copy(r);
 	apply(copy, c, q, &reply);
+	raise_level(copy);
 	if (reply.code == 0) {
 		struct reference keep = *r;
 		*r = *copy;

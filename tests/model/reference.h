@@ -61,7 +61,7 @@ struct ref_member {
 	uint64_t id; /* 0: a free place */
 	char name[16], address[32];
 	uint8_t token[16];
-	uint32_t wish;
+	uint32_t wish, level;
 };
 struct ref_expiry {
 	bool is_id;
@@ -77,6 +77,7 @@ struct reference {
 	struct ref_session sessions[REF_SESSIONS];
 	struct ref_member members[REF_MEMBERS];
 	uint64_t last_member;
+	uint32_t level; /* the cluster's; 0 is as 1 */
 	struct ref_expiry expiries[REF_EXPIRIES];
 	size_t expiry_count;
 	uint64_t next_object, next_place, next_since;

@@ -291,6 +291,7 @@ static void open_session(struct member *m)
 	open.member = m->name;
 	open.incarnation = (ProtobufCBinaryData){sizeof m->incarnation, m->incarnation};
 	open.ttl_ms = m->world->ttl_ms;
+	open.level = LEVEL_LATEST;
 	command.of_case = COORDFS__COMMAND__OF_SESSION_OPEN;
 	command.session_open = &open;
 	m->opening = true;

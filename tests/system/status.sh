@@ -52,7 +52,7 @@ t_member_and_leader() {
 	assert_content "$MNT/cluster/members/alpha/role" 'voter\n'
 	assert_content "$MNT/cluster/members/alpha/state" 'leader\n'
 	assert_content "$MNT/cluster/members/alpha/lag" '0\n'
-	says 'leader  *alpha, term [1-9][0-9]*'
+	says 'leader  *alpha, term [1-9][0-9]*, level [1-9][0-9]*'
 	says 'coordfs .*: all is well'
 	[ "$(wc -l <"$MNT/cluster/status")" -le 24 ] || fail "more than a screen"
 }

@@ -128,6 +128,7 @@ struct reply fixture_open_as(struct fixture *f, const char *member, const char *
 	q.member = (char *)member;
 	q.incarnation = binary(incarnation);
 	q.ttl_ms = ttl_ms;
+	q.level = LEVEL_LATEST;
 	return fixture_apply_as(f, 0, 0, &command);
 }
 

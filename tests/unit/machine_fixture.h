@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "machine/level.h"
 #include "machine/machine.h"
 #include "machine/overlay.h"
 

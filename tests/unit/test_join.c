@@ -295,6 +295,7 @@ static uint64_t member_put(struct fixture *f, const char *name)
 	q.name = (char *)name;
 	q.address = (char *)"tcp://new:1";
 	q.token = (ProtobufCBinaryData){16, (uint8_t *)TOKEN};
+	q.level = LEVEL_LATEST;
 	return (uint64_t)fixture_apply_as(f, 0, 0, &command).value;
 }
 
@@ -310,6 +311,7 @@ static int setup(void **state)
 	a.request.address = (char *)"tcp://new:1";
 	a.request.token = (ProtobufCBinaryData){16, (uint8_t *)TOKEN};
 	a.request.asked = (char *)"tcp://us:1";
+	a.request.level = LEVEL_LATEST;
 	*state = &a;
 	return 0;
 }
@@ -381,6 +383,10 @@ static void test_what_can_never_be_is_refused(void **state)
 	a->request.token.len = 15;
 	assert_answer(a, JOIN_ANSWER, ERR_INVALID, "malformed", "");
 	a->request.token.len = 16;
+	a->request.level = LEVEL_LATEST - 1;
+	assert_answer(a, JOIN_ANSWER, ERR_NOT_SUPPORTED, "too old", "");
+	a->request.level = LEVEL_LATEST + 1;
+	assert_answer(a, JOIN_PROPOSE, ERR_BUSY, "letting", "tcp://us:1");
 	a->view.protocol = 2;
 	assert_answer(a, JOIN_ANSWER, ERR_NOT_SUPPORTED, "older version", "");
 	a->request.address = (char *)"";

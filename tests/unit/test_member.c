@@ -39,6 +39,7 @@ static struct reply add_with(struct fixture *f, const char *name, const char *ad
 	q.address = (char *)address;
 	q.token = token_of(token);
 	q.id = id;
+	q.level = LEVEL_LATEST;
 	return fixture_apply_as(f, 0, 0, &command);
 }
 
@@ -303,6 +304,7 @@ static int load(struct fixture *f, uint64_t id, const char *name, const char *to
 	record.address = (char *)"";
 	record.token = token_of(token);
 	record.wish = wish;
+	record.level = LEVEL_LATEST;
 	size_t size = coordfs__member__pack(&record, packed);
 	return machine_load(f->machine, (struct bytes){key, sizeof key}, (struct bytes){packed, size});
 }
@@ -324,6 +326,9 @@ static void test_an_impossible_member_in_an_image_is_refused(void **state)
 	assert_int_equal(machine_load_end(f->machine, &meta), ERR_CORRUPT);
 	meta.last_member = 2;
 	meta.applied = 2;
+	meta.level = LEVEL_LATEST + 1; /* which its members do not know */
+	assert_int_equal(machine_load_end(f->machine, &meta), ERR_CORRUPT);
+	meta.level = LEVEL_LATEST;
 	assert_int_equal(machine_load_end(f->machine, &meta), OK);
 }
 

@@ -20,7 +20,7 @@ static struct status_figures figures(void)
 {
 	static const struct replica_member member = {.id = 1, .name = "alpha", .address = "", .role = "voter",
 						     .state = "leader", .version = "9.9", .trouble = "", .self = true,
-						     .known = true, .applied = 1234};
+						     .known = true, .applied = 1234, .level = 2};
 	struct status_figures s = {.version = "9.9", .member = "alpha", .leader = "alpha", .transactions = 2,
 				   .sessions = 1, .session = 9};
 
@@ -28,7 +28,7 @@ static struct status_figures figures(void)
 	s.meta.applied = 1234;
 	s.meta.state_hash = 0xabcdef;
 	s.meta.state_bytes = 1536;
-	s.replica = (struct replica_status){.role = "leader", .term = 3, .commit_index = 1240, .last_index = 1241};
+	s.replica = (struct replica_status){.role = "leader", .level = 2, .term = 3, .commit_index = 1240, .last_index = 1241};
 	s.locks = (struct lock_totals){5, 7};
 	s.listed_sessions[0] = (struct session_info){.session = 9, .member = "alpha", .bindings = 4};
 	members[0] = member;
@@ -102,7 +102,7 @@ static void test_one_member(void **state)
 	assert_says(text, "coordfs 9.9: all is well\nmembers       1, of which 1 vote\n");
 	assert_says(text, "\nrevision=1234 state=0000000000abcdef\n");
 	assert_says(text, "\n  alpha          voter    leader             0      here");
-	assert_says(text, "\nleader        alpha, term 3\n");
+	assert_says(text, "\nleader        alpha, term 3, level 2\n");
 	assert_says(text, "applied       1234, 6 behind");
 	assert_says(text, "\nsession       9, does not expire\n");
 	assert_says(text, "locks         5 held, 7 waiting\n");
@@ -170,6 +170,20 @@ static void test_attention(void **state)
 	free(text);
 }
 
+static void test_an_upgrade_under_way(void **state)
+{
+	struct status_figures s = cluster(3);
+	char *text = print(status_print_figures, &s);
+
+	(void)state;
+	assert_null(strstr(text, "upgrad"));
+	free(text);
+	members[0].level = 3;
+	text = print(status_print_figures, &s);
+	assert_says(text, "\nupgrading     to be upgraded before all works that the newer ones know: 2: m1 m2\n");
+	free(text);
+}
+
 static void test_no_majority(void **state)
 {
 	struct status_figures s = cluster(3);
@@ -182,7 +196,7 @@ static void test_no_majority(void **state)
 	text = print(status_print_figures, &s);
 	assert_says(text, "coordfs 9.9: IN TROUBLE: no majority: 2 of 3 voters are silent, 2 are needed\n");
 	assert_says(text, "\nNO MAJORITY: STRONG READS AND CHANGES FAIL UNTIL 2 OF 3 VOTERS REACH EACH OTHER\n");
-	assert_says(text, "\nleader        NONE, term 3\n");
+	assert_says(text, "\nleader        NONE, term 3, level 2\n");
 	free(text);
 }
 
@@ -326,6 +340,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_member),  cmocka_unit_test(test_three_members), cmocka_unit_test(test_trouble),
+		cmocka_unit_test(test_attention),   cmocka_unit_test(test_an_upgrade_under_way),
 		cmocka_unit_test(test_attention),   cmocka_unit_test(test_no_majority),	  cmocka_unit_test(test_no_leader),
 		cmocka_unit_test(test_no_session),  cmocka_unit_test(test_many),	  cmocka_unit_test(test_metrics_are_well_formed),
 		cmocka_unit_test(test_histograms),  cmocka_unit_test(test_sizes),	  cmocka_unit_test(test_durations),
