@@ -116,6 +116,7 @@ src_libcoordfs_a_SOURCES = \
 	src/replica/lead.c \
 	src/replica/lease.c src/replica/lease.h \
 	src/replica/offline.c src/replica/offline.h \
+	src/replica/outbox.c \
 	src/replica/plan.c src/replica/plan.h \
 	src/replica/message.c src/replica/message.h \
 	src/replica/peers.c \

@@ -14,8 +14,7 @@
  * - raft_apply frees the entry's bytes once raft_uv was asked to append, even if that fails, which leaves raft and its
  *   log of different opinion: start again.
  *
- * - `send` must neither fail (double free) nor call back at once (use after free): the callbacks are kept and made
- *   from the loop.
+ * - `send` must neither fail (double free) nor call back at once (use after free): see outbox.c.
  * - What is received and cannot be handled is an assert. So messages are looked at first (message.c), none is
  *   delivered to an engine that is broken, and none that only a second leader of our term could send.
  * - An InstallSnapshot that comes while an image is being taken is lost in a crash (it forgets the pending one before
@@ -112,70 +111,16 @@ static int append(struct raft_io *io, struct raft_io_append *req, const struct r
 	return e->append(io, req, entries, n, cb);
 }
 
-/* ---- sending ---- */
-
-struct sent {
-	struct raft_io_send *request;
-	int status;
-};
-
-struct destination {
-	struct replica *replica;
-	uint64_t member;
-};
-
-static bool send_envelope(void *ctx, Coordfs__Envelope *envelope)
-{
-	const struct destination *to = ctx;
-
-	return peers_send(to->replica, to->member, envelope);
-}
-
-static bool send_message(struct replica *r, const struct raft_message *message, bool quiet)
-{
-	struct destination to = {r, message->server_id};
-
-	return to.member && message_pack(message, quiet, send_envelope, &to);
-}
-
-static bool grow_sent(struct engine *e)
-{
-	size_t capacity = e->sent_capacity ? 2 * e->sent_capacity : 256;
-	struct sent *sent = realloc(e->sent, capacity * sizeof *sent);
-
-	if (!sent)
-		return false;
-	e->sent = sent;
-	e->sent_capacity = capacity;
-	return true;
-}
-
 static int send_raft(struct raft_io *io, struct raft_io_send *req, const struct raft_message *message,
 		     raft_io_send_cb cb)
 {
 	struct replica *r = replica_of(io);
-	struct engine *e = &r->engine;
-	bool unwanted = e->quiet && message->type == RAFT_APPEND_ENTRIES_RESULT &&
+	bool unwanted = r->engine.quiet && message->type == RAFT_APPEND_ENTRIES_RESULT &&
 			message->append_entries_result.rejected == 0;
-	bool sent = unwanted || send_message(r, message, false);
 
 	req->cb = cb;
-	if (e->sent_count == e->sent_capacity && !grow_sent(e))
-		return 0; /* no memory even for this: libraft never hears of it, and keeps what it sent */
-	e->sent[e->sent_count++] = (struct sent){req, sent ? 0 : RAFT_NOCONNECTION};
-	replica_kick(r);
+	outbox_add(r, req, message, unwanted);
 	return 0;
-}
-
-/* What libraft does when it hears of them may send more. */
-static void tell_sent(struct engine *e)
-{
-	for (size_t i = 0; i < e->sent_count; i++) {
-		struct sent sent = e->sent[i];
-
-		sent.request->cb(sent.request, sent.status);
-	}
-	e->sent_count = 0;
 }
 
 static void tick(struct raft_io *io)
@@ -200,7 +145,7 @@ static void close_io(struct raft_io *io, raft_io_close_cb cb)
 {
 	struct replica *r = replica_of(io);
 
-	tell_sent(&r->engine);
+	outbox_drop(r);
 	snapshot_cancel(r);
 	r->engine.close(io, cb);
 }
@@ -459,7 +404,6 @@ void engine_run(struct replica *r)
 {
 	struct engine *e = &r->engine;
 
-	tell_sent(e);
 	if (e->released) {
 		void (*closed)(struct replica *) = e->closed;
 
@@ -754,8 +698,16 @@ static void tell_commit(struct replica *r, struct peer *peer, uint64_t commit)
 							.prev_log_index = commit,
 							.prev_log_term = raft_current_term(raft),
 							.leader_commit = commit};
-	if (send_message(r, &m, true))
+	if (outbox_send(r, &m, true))
 		peer->told_commit = commit;
+}
+
+void engine_told(struct replica *r, const struct raft_message *message)
+{
+	struct peer *peer = peers_find(r, message->server_id);
+
+	if (peer && message->append_entries.leader_commit > peer->told_commit)
+		peer->told_commit = message->append_entries.leader_commit;
 }
 
 /* An entry that a leader has committed beyond the one it began with is of its own term. */

@@ -2,6 +2,7 @@
  *
  *   replica.c    open, close, sessions, status
  *   engine.c     libraft and raft_uv: start, submit, receive, stop, start again after a failure
+ *   outbox.c     its messages, those that follow one another as one
  *   message.c    libraft's messages on the wire
  *   apply.c      what libraft has committed goes into the machine
  *   lead.c       who leads, and what follows from it: streams, reads, renewals
@@ -39,6 +40,24 @@
  * within it no append ever waits for a segment that a full disk cannot give. */
 #define INFLIGHT_BYTES_MAX (3u << 20)
 
+/* ---- outbox.c ---- */
+
+/* libraft's messages of this turn of the loop. */
+struct outbox {
+	struct waiting *waiting;
+	size_t count, capacity;
+};
+
+/* From raft_io's `send`. unwanted: it is not to go out; libraft is told that it did. */
+void outbox_add(struct replica *r, struct raft_io_send *request, const struct raft_message *message, bool unwanted);
+/* Send what was added, outside of libraft's calls, and tell libraft. */
+void outbox_flush(struct replica *r);
+/* libraft is closing: tell it that they are lost. */
+void outbox_drop(struct replica *r);
+void outbox_fini(struct outbox *o);
+/* A message at once. quiet: an AppendEntries that wants no result. False: it is lost. */
+bool outbox_send(struct replica *r, const struct raft_message *message, bool quiet);
+
 /* ---- engine.c ---- */
 
 struct engine {
@@ -56,8 +75,7 @@ struct engine {
 	int (*start)(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick, raft_io_recv_cb recv);
 	raft_io_tick_cb tick; /* libraft's */
 	raft_io_recv_cb recv;
-	struct sent *sent; /* messages that were sent or lost: libraft is to be told, but never from within send */
-	size_t sent_count, sent_capacity;
+	struct outbox outbox;
 	bool quiet; /* what is being received wants no result */
 	size_t inflight_bytes; /* submitted and not applied yet */
 	uint64_t inflight_count;
@@ -99,6 +117,8 @@ void engine_standing(const struct replica *r, struct standing *out);
 int engine_role(const struct replica *r, uint64_t member);
 /* Tell followers that have all what is committed, without waiting for the next heartbeat. */
 void engine_tell_commit(struct replica *r);
+/* An AppendEntries with what is committed has gone out. */
+void engine_told(struct replica *r, const struct raft_message *message);
 /* The name by which libraft knows a member: all it keeps of it beside the number. */
 #define ENGINE_ADDRESS_BYTES 24
 const char *engine_address(uint64_t member, char out[ENGINE_ADDRESS_BYTES]);
@@ -201,6 +221,7 @@ void fetch_drop(struct replica *r);
 
 /* Look where libraft stands, and do what follows. Outside of libraft's calls. */
 void lead_observe(struct replica *r);
+void lead_tell_commit(struct replica *r); /* last, as what went out may have told it already */
 int lead_init(struct replica *r); /* proposals, reader and so on: ERR_NO_MEMORY */
 void lead_fini(struct replica *r);
 void lead_tick(struct replica *r, uint64_t now_ms);

@@ -391,9 +391,13 @@ void lead_observe(struct replica *r)
 		tell_prober(r);
 	prober_set_commit(r->prober, raft_commit_index(&r->engine.raft));
 	take_own_requests(r);
-	if (r->settled && r->net)
-		engine_tell_commit(r);
 	reader_applied(r->reader, raft_last_applied(&r->engine.raft));
+}
+
+void lead_tell_commit(struct replica *r)
+{
+	if (r->settled && r->net && r->engine.up)
+		engine_tell_commit(r);
 }
 
 /* ---- time ---- */

@@ -237,6 +237,8 @@ static void run_started(struct replica *r)
 	}
 	session_needed(r);
 	proposals_run(r->proposals, replica_boottime_ms());
+	outbox_flush(r);
+	lead_tell_commit(r);
 }
 
 static void run(struct replica *r)
@@ -328,7 +330,7 @@ static void replica_free(struct replica *r)
 	peers_fini(r);
 	machine_free(r->machine);
 	store_tdb_free(r->store);
-	free(r->engine.sent);
+	outbox_fini(&r->engine.outbox);
 	directory_close(&r->directory);
 	free((char *)(uintptr_t)r->config.directory);
 	free((char *)(uintptr_t)r->config.member);
