@@ -34,6 +34,7 @@ src_libcoordfs_a_SOURCES = \
 	src/front/info_value.c \
 	src/front/locks.c \
 	src/front/loop.c src/front/loop.h \
+	src/front/loss.c src/front/loss.h \
 	src/front/machine_class.c src/front/machine_class.h \
 	src/front/members.c \
 	src/front/metrics_text.c \

@@ -56,7 +56,8 @@ static const char help[] =
 	"  -o session_ttl=S    seconds until a silent mount has lost its locks (default 10)\n"
 	"  -o voters=N         voting members at most (default 5)\n"
 	"  -o election_timeout=MS, heartbeat=MS, replace_after=S      for a slow network (650, 65, 60)\n"
-	"  -o consistency=strong|weak, on_loss=none, inotify\n"
+	"  -o on_loss=none|term|kill   signal who has a file open whose lock is lost (default none)\n"
+	"  -o consistency=strong|weak, inotify\n"
 	"  -o ro, allow_other (root's default), allow_root, and the common options of mount(8)\n"
 	"\n"
 	"It returns when the mount serves. `umount MOUNTPOINT` or `fusermount3 -u MOUNTPOINT` ends it.\n"
@@ -147,6 +148,7 @@ static int serve(struct program *p, char *error, size_t error_size)
 		.options = p->options.kernel,
 		.timeout_ms = p->options.timeout_s * 1000,
 		.consistency = p->options.consistency,
+		.loss_signal = p->options.loss_signal,
 		.debug = p->options.debug,
 		.ended = on_ended,
 		.ctx = p,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -108,10 +109,17 @@ static int set_consistency(struct parser *p, const char *value)
 
 static int set_on_loss(struct parser *p, const char *value)
 {
-	if (strcmp(value, "none") == 0)
+	static const struct {
+		const char *word;
+		int signal;
+	} choices[] = {{"none", 0}, {"term", SIGTERM}, {"kill", SIGKILL}};
+
+	for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
+		if (strcmp(value, choices[i].word) != 0)
+			continue;
+		p->options->loss_signal = choices[i].signal;
 		return 0;
-	if (strcmp(value, "term") == 0 || strcmp(value, "kill") == 0)
-		return refuse(p, "option on_loss=%s: not in this version, which sends no signals", value);
+	}
 	return refuse(p, "option on_loss=%s: none, term or kill is wanted", value);
 }
 

@@ -15,6 +15,7 @@ struct options {
 	char *source, *mountpoint; /* absolute; owned */
 	char *member;		   /* owned; NULL: not said */
 	unsigned timeout_s, session_ttl_s, voters;
+	int loss_signal; /* on_loss; 0: none */
 	char *listen, *join; /* owned; NULL: not said */
 	bool insecure;
 	bool has_key;

@@ -189,6 +189,7 @@ SYSTEM_TESTS = \
 # Several members, in network namespaces of their own (contrib/lab).
 CLUSTER_TESTS = \
 	tests/system/session.sh \
+	tests/system/loss.sh \
 	tests/system/lab.sh \
 	tests/system/history.sh \
 	tests/system/join.sh \
@@ -198,7 +199,8 @@ CLUSTER_TESTS = \
 	tests/system/failover.sh
 
 TESTS += $(SYSTEM_TESTS) $(CLUSTER_TESTS)
-EXTRA_DIST += $(SYSTEM_TESTS) $(CLUSTER_TESTS) tests/system/lib.sh tests/system/cluster.sh tests/system/hears.py
+EXTRA_DIST += $(SYSTEM_TESTS) $(CLUSTER_TESTS) tests/system/lib.sh tests/system/cluster.sh tests/system/hears.py \
+	tests/system/slept.c
 
 # op: system calls for the shell; hammer: writers for crash.sh; adder: a client of a cluster
 check_PROGRAMS += tests/system/op tests/system/hammer tests/system/adder

@@ -288,6 +288,16 @@ static void on_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *f
 /* What write(2) returned for is committed: there is nothing left to sync, in no class. */
 static void on_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
 {
+	const struct fuse_lowlevel_ops *ops = ops_of(node);
+
+	if (ops->fsync)
+		ops->fsync(req, node, datasync, fi);
+	else
+		fuse_reply_err(req, 0);
+}
+
+static void on_fsyncdir(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
+{
 	(void)node, (void)datasync, (void)fi;
 	fuse_reply_err(req, 0);
 }
@@ -407,7 +417,7 @@ const struct fuse_lowlevel_ops dispatch_ops = {
 	.flush = on_flush,
 	.release = on_release,
 	.fsync = on_fsync,
-	.fsyncdir = on_fsync,
+	.fsyncdir = on_fsyncdir,
 	.fallocate = on_fallocate,
 	.poll = on_poll,
 	.opendir = on_opendir,

@@ -13,6 +13,22 @@ static bool is_ours(const struct front *f, uint64_t session)
 	return f->replica && session == replica_session(f->replica);
 }
 
+void front_lose_locks(struct front *f)
+{
+	struct numbers inodes = {0};
+	char names[128];
+	unsigned count;
+
+	handles_lost_all(f->handles, &inodes);
+	if (f->config.loss_signal) {
+		count = loss_signal(f->device, &inodes, f->config.loss_signal, names, sizeof names);
+		if (count > 0)
+			log_line(f->log, LOG_LEVEL_WARNING, "locks of %zu files are lost: signal %d to %u processes: %s",
+				 inodes.count, f->config.loss_signal, count, names);
+	}
+	numbers_fini(&inodes);
+}
+
 /* All that the session held is gone. Once for each session: after it was noticed by the clock its end still comes with
  * the log, or shows when the state is replaced. */
 static void session_is_over(struct front *f, uint64_t session)
@@ -21,7 +37,7 @@ static void session_is_over(struct front *f, uint64_t session)
 		return;
 	f->session_over = session;
 	f->epoch++;
-	handles_lost_all(f->handles);
+	front_lose_locks(f);
 	waiters_session_over(f);
 	owed_session_over(f);
 	transactions_session_over(f);

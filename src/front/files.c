@@ -120,7 +120,8 @@ void files_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, stru
 	c.size = size;
 	c.offset = (uint64_t)offset;
 	c.run = do_read;
-	call_read(&c, node);
+	if (!handle_refused(req, handle_of(fi))) /* at once, also where nothing can be read */
+		call_read(&c, node);
 }
 
 /* ---- WRITE ---- */

@@ -56,6 +56,7 @@ struct front_config {
 	const char *options;	/* libfuse's and the kernel's own, comma-separated: borrowed; may be NULL */
 	unsigned timeout_ms;
 	enum consistency consistency; /* of what is made where the directory does not say it */
+	int loss_signal; /* to who has a file open whose locks are lost; 0: none */
 	bool debug; /* libfuse's trace of requests on stderr */
 	/* Unmounted from outside, or the connection was aborted. Called once, from the loop. */
 	void (*ended)(void *ctx);
@@ -91,6 +92,7 @@ struct front {
 	int64_t started_ns;  /* CLOCK_REALTIME */
 	uint64_t epoch;	     /* grows with each session that is over */
 	uint64_t session_over; /* the last of ours that was */
+	dev_t device;	     /* of the mount */
 };
 
 /* The front of a request. */
@@ -110,7 +112,10 @@ struct front *front_new(uv_loop_t *loop, const struct log *log);
 int front_start(struct front *f, struct replica *replica, const struct front_config *config, char *error,
 		size_t error_size);
 
-/* Take no further requests. Replies to those that came still go out, until front_free. */
+/* Whatever is held through this mount is lost from now on: its handles know it, and on_loss's signal is sent. */
+void front_lose_locks(struct front *f);
+
+/* Take no further requests; what is held is lost. Replies to those that came still go out, until front_free. */
 void front_stop(struct front *f);
 
 /* Unmount and free; after replica_close's done, when no proposal can be answered any more. NULL is fine. */

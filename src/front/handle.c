@@ -404,18 +404,23 @@ void handles_lost(struct handles *t, uint64_t inode, uint64_t handle_number)
 	}
 }
 
-void handles_lost_all(struct handles *t)
+void handles_lost_all(struct handles *t, struct numbers *inodes)
 {
 	struct opened *o, *next;
 	struct handle *h;
+	bool any;
 
-	HASH_ITER (hh, t->by_inode, o, next)
+	HASH_ITER (hh, t->by_inode, o, next) {
+		any = false;
 		DL_FOREACH (o->handles, h) {
-			if (!holds_any(h))
+			if (h->lost || !holds_any(h))
 				continue;
-			h->lost = true;
+			h->lost = any = true;
 			wake(h);
 		}
+		if (any)
+			numbers_add(inodes, o->inode); /* without memory its processes get no signal */
+	}
 }
 
 /* ---- restored ---- */

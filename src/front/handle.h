@@ -3,6 +3,7 @@
 #define COORDFS_FRONT_HANDLE_H
 
 #include "front/front.h"
+#include "front/loss.h"
 #include "front/text.h"
 
 /* One open(2). */
@@ -99,7 +100,8 @@ void handle_propose_unasked(struct front *f, struct handle *h, const Coordfs__Co
 
 void handles_changed(struct handles *t, uint64_t inode);			 /* poll(2) reports it */
 void handles_lost(struct handles *t, uint64_t inode, uint64_t handle_number);	 /* that lock was taken away */
-void handles_lost_all(struct handles *t);					 /* the session is over: all that hold */
+/* The session is over: of all that hold something. inodes: those of their files are added. */
+void handles_lost_all(struct handles *t, struct numbers *inodes);
 /* Events were missed: who wants to be told of changes is told, and what is not held any more is lost. */
 void handles_restored(struct front *f);
 void handles_gone(struct front *f, uint64_t inode, bool by_us);			 /* it becomes an orphan */

@@ -132,6 +132,7 @@ static int drain(struct front *f)
 			break;
 		if (got <= 0)
 			return -1;
+		replica_check_lease(f->replica); /* a sleep may have ended just now: what is lost is known first */
 		fuse_session_process_buf(f->session, &io->buffer);
 		count++;
 		if (fuse_session_exited(f->session))

@@ -168,11 +168,15 @@ int front_start(struct front *f, struct replica *replica, const struct front_con
 	}
 	if (mount_session(f, error, error_size) != 0)
 		return -1;
+	f->device = loss_device(f->config.mountpoint);
 	return loop_start(f, error, error_size);
 }
 
+/* The end of the session, which others may profit from at once, is proposed later than this. */
 void front_stop(struct front *f)
 {
+	if (f->session)
+		front_lose_locks(f);
 	loop_stop(f);
 	virtual_stop(f);
 	waiters_stop(f);

@@ -157,6 +157,7 @@ int apply_entry(struct raft_fsm *fsm, const struct raft_buffer *buffer, void **r
 	snapshots_note_entry(r, buffer->len);
 	if (r->state == REPLICA_FAILED || !apply_machine_ready(r) || index <= machine_applied(r->machine))
 		return 0;
+	replica_check_lease(r); /* nothing may be granted to a session whose time is over */
 	machine_set_applied(r->machine, index - 1); /* libraft's own entries between commands */
 	r->applying = true;
 	rc = machine_apply(r->machine, index, entry, &reply);

@@ -384,8 +384,6 @@ struct replica {
 int replica_start(struct replica *r, char *error, size_t error_size);
 uint64_t replica_now_ms(const struct replica *r);
 uint64_t replica_boottime_ms(void);
-/* The session was not renewed in time, if that is so: it is lost from now on. */
-void replica_check_lease(struct replica *r);
 uint64_t replica_free_bytes(struct replica *r); /* at most TICK_MS old */
 /* Let the loop call proposals_run soon, in this iteration if it can. */
 void replica_kick(struct replica *r);

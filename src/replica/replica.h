@@ -80,6 +80,9 @@ struct machine *replica_machine(struct replica *r); /* another one after config.
 /* This mount's session. When it is lost the observer gets EVENT_SESSION_END for it (before any other member can be
  * granted what it held), and a new one is opened as soon as there is a leader. 0: none at present. */
 uint64_t replica_session(const struct replica *r);
+/* If the session was not renewed in time it is lost from now on, and the observer is told before this returns. To be
+ * called before anything is done in the session's name: this process, or its host, may just have slept for long. */
+void replica_check_lease(struct replica *r);
 const char *replica_member(const struct replica *r);
 
 struct replica_status {

@@ -216,6 +216,7 @@ static void test_what_is_unknown_is_named(void **state)
 	refuse("on_loss=maybe", "is wanted");
 	refuse("consistency=loose", "is wanted");
 	refuse("consistency=eventual", "not in this version");
+	refuse("on_loss=", "is wanted");
 }
 
 static void test_words_of_fstab_are_taken(void **state)
