@@ -8,7 +8,9 @@
 /* ---- the leader's half ----
  *
  * One round at a time. It begins when a request waits and the leader is settled: it notes the commit index, takes all
- * that wait, and ends when a majority has answered its nonce with its term. */
+ * that wait, and ends when a majority has answered its nonce with its term. It asks no more than it needs, those first
+ * that answered last, and all the others when a tick finds it still waiting: answers that nobody needs cost the members
+ * as much as those that count. */
 
 struct request {
 	struct request *next;
@@ -21,7 +23,8 @@ struct requests {
 
 struct voter {
 	uint64_t id;
-	bool answered; /* in this round */
+	bool asked, answered; /* in this round */
+	uint64_t answered_round; /* the last one in which it did */
 };
 
 struct prober {
@@ -115,12 +118,49 @@ static bool majority(const struct prober *p)
 	return answered > p->voter_count / 2;
 }
 
+static void probe(struct prober *p, struct voter *v)
+{
+	v->asked = true;
+	p->port.probe(p->port.ctx, v->id, p->nonce, p->term);
+}
+
 static void probe_rest(struct prober *p)
 {
 	p->probed_ms = p->now_ms;
 	for (size_t i = 0; i < p->voter_count; i++)
 		if (!p->voters[i].answered && p->voters[i].id != p->self)
-			p->port.probe(p->port.ctx, p->voters[i].id, p->nonce, p->term);
+			probe(p, &p->voters[i]);
+}
+
+/* Of those that were not asked yet, the one that answered last. */
+static struct voter *likeliest(struct prober *p)
+{
+	struct voter *best = NULL;
+
+	for (size_t i = 0; i < p->voter_count; i++) {
+		struct voter *v = &p->voters[i];
+
+		if (!v->asked && v->id != p->self && (!best || v->answered_round > best->answered_round))
+			best = v;
+	}
+	return best;
+}
+
+static void probe_majority(struct prober *p)
+{
+	size_t expected = 0;
+	struct voter *v;
+
+	p->probed_ms = p->now_ms;
+	for (size_t i = 0; i < p->voter_count; i++)
+		expected += p->voters[i].id == p->self;
+	for (; expected <= p->voter_count / 2 && (v = likeliest(p)); expected++)
+		probe(p, v);
+}
+
+static bool all_asked(struct prober *p)
+{
+	return !likeliest(p);
 }
 
 static void round_begin(struct prober *p)
@@ -131,8 +171,8 @@ static void round_begin(struct prober *p)
 	p->nonce++;
 	p->rounds++;
 	for (size_t i = 0; i < p->voter_count; i++)
-		p->voters[i].answered = false;
-	probe_rest(p);
+		p->voters[i].asked = p->voters[i].answered = false;
+	probe_majority(p);
 }
 
 /* End the round if it has its majority, begin the next one if someone waits. */
@@ -159,12 +199,12 @@ static void round_cancel(struct prober *p)
 	p->active = false;
 }
 
-static bool has_answered(const struct prober *p, uint64_t id)
+static struct voter voter_of(const struct prober *p, uint64_t id)
 {
 	for (size_t i = 0; i < p->voter_count; i++)
 		if (p->voters[i].id == id)
-			return p->voters[i].answered;
-	return false;
+			return p->voters[i];
+	return (struct voter){.id = id};
 }
 
 /* No memory: there are no voters, and so no majority, until the next call. */
@@ -172,10 +212,8 @@ static void set_voters(struct prober *p, const uint64_t *ids, size_t count)
 {
 	struct voter *voters = calloc(count + 1, sizeof *voters);
 
-	for (size_t i = 0; voters && i < count; i++) {
-		voters[i].id = ids[i];
-		voters[i].answered = has_answered(p, ids[i]);
-	}
+	for (size_t i = 0; voters && i < count; i++)
+		voters[i] = voter_of(p, ids[i]);
 	free(p->voters);
 	p->voters = voters;
 	p->voter_count = voters ? count : 0;
@@ -227,8 +265,10 @@ void prober_result(struct prober *p, uint64_t voter, uint64_t nonce, uint64_t te
 	if (!p->active || nonce != p->nonce || term != p->term)
 		return;
 	for (size_t i = 0; i < p->voter_count; i++)
-		if (p->voters[i].id == voter)
+		if (p->voters[i].id == voter) {
 			p->voters[i].answered = true;
+			p->voters[i].answered_round = p->rounds;
+		}
 	go_on(p);
 }
 
@@ -253,7 +293,7 @@ void prober_tick(struct prober *p, uint64_t now_ms)
 	drop_old(p, &p->waiting);
 	if (!p->asked.first)
 		p->active = false;
-	if (p->active && now_ms - p->probed_ms >= PROBE_AGAIN_MS)
+	if (p->active && (now_ms - p->probed_ms >= PROBE_AGAIN_MS || !all_asked(p)))
 		probe_rest(p);
 	go_on(p);
 }

@@ -53,8 +53,8 @@ void prober_set_commit(struct prober *p, uint64_t commit_index);
 
 void prober_request(struct prober *p, uint64_t from, uint64_t nonce, uint64_t session, uint64_t now_ms);
 void prober_result(struct prober *p, uint64_t voter, uint64_t nonce, uint64_t term, uint64_t now_ms);
-/* Probes are sent again every PROBE_AGAIN_MS to voters that have not answered; a request that is older than
- * REQUEST_MS is dropped without an answer (whoever asked asks again). */
+/* A round that waits at a tick asks all, and again every PROBE_AGAIN_MS those that have not answered; a request that is
+ * older than REQUEST_MS is dropped without an answer (whoever asked asks again). */
 void prober_tick(struct prober *p, uint64_t now_ms);
 bool prober_busy(const struct prober *p);
 uint64_t prober_rounds(const struct prober *p); /* since it was made, for metrics */

@@ -100,17 +100,42 @@ static void test_majority_answers(void **state)
 	struct leader *l = *state;
 
 	prober_request(l->p, 9, 42, 77, 0);
-	assert_int_equal(l->probe_count, 2);
+	assert_int_equal(l->probe_count, 1); /* with itself that is a majority */
 	assert_int_equal(l->probes[0].voter, 2);
-	assert_int_equal(l->probes[1].voter, 3);
 	assert_int_equal(l->probes[0].term, TERM);
 	assert_int_equal(l->answer_count, 0);
-	prober_result(l->p, 3, nonce_of_round(l), TERM, 1);
+	prober_result(l->p, 2, nonce_of_round(l), TERM, 1);
 	assert_int_equal(l->answer_count, 1);
 	assert_memory_equal(last_answer(l), (&(struct answer){9, 42, 77, 100, OK}), offsetof(struct answer, code));
 	assert_int_equal(last_answer(l)->code, OK);
 	assert_false(prober_busy(l->p));
 	assert_int_equal(prober_rounds(l->p), 1);
+}
+
+/* Who is silent is passed over: by all the others at the next tick, and from then on by those that answered. */
+static void test_silent_voter(void **state)
+{
+	struct leader *l = *state;
+
+	prober_request(l->p, 9, 42, 0, 0);
+	assert_int_equal(l->probes[0].voter, 2);
+	prober_tick(l->p, 1);
+	assert_int_equal(l->probes[l->probe_count - 1].voter, 3);
+	assert_int_equal(l->probes[l->probe_count - 1].nonce, l->probes[0].nonce);
+	prober_result(l->p, 3, nonce_of_round(l), TERM, 2);
+	assert_int_equal(l->answer_count, 1);
+	l->probe_count = 0;
+	prober_request(l->p, 9, 44, 0, 3);
+	assert_int_equal(l->probe_count, 1);
+	assert_int_equal(l->probes[0].voter, 3);
+	lead_among(l, true, true, TERM, 5); /* of a larger cluster two are asked, that one among them */
+	prober_result(l->p, 3, nonce_of_round(l), TERM, 4);
+	prober_result(l->p, 5, nonce_of_round(l), TERM, 4);
+	l->probe_count = 0;
+	prober_request(l->p, 9, 46, 0, 5);
+	assert_int_equal(l->probe_count, 2);
+	assert_int_equal(l->probes[0].voter, 3);
+	assert_int_equal(l->probes[1].voter, 5);
 }
 
 static void test_what_does_not_count(void **state)
@@ -143,11 +168,11 @@ static void test_next_round(void **state)
 	prober_set_commit(l->p, 101);
 	prober_request(l->p, 9, 44, 0, 1);
 	prober_request(l->p, 8, 4, 0, 1);
-	assert_int_equal(l->probe_count, 2);
+	assert_int_equal(l->probe_count, 1);
 	prober_result(l->p, 2, first, TERM, 2);
 	assert_int_equal(l->answer_count, 1);
 	assert_int_equal(last_answer(l)->index, 100);
-	assert_int_equal(l->probe_count, 4);
+	assert_int_equal(l->probe_count, 2);
 	prober_result(l->p, 3, first, TERM, 2); /* of the round before */
 	assert_int_equal(l->answer_count, 1);
 	prober_result(l->p, 3, nonce_of_round(l), TERM, 2);
@@ -178,7 +203,7 @@ static void test_not_settled(void **state)
 	assert_int_equal(l->probe_count + l->answer_count, 0);
 	prober_set_commit(l->p, 110);
 	lead_among(l, true, true, TERM, 3);
-	assert_int_equal(l->probe_count, 2);
+	assert_int_equal(l->probe_count, 1);
 	prober_result(l->p, 2, nonce_of_round(l), TERM, 2);
 	assert_int_equal(last_answer(l)->index, 110);
 }
@@ -226,12 +251,14 @@ static void test_probes_again(void **state)
 
 	lead_among(l, true, true, TERM, 5);
 	prober_request(l->p, 9, 42, 0, 0);
-	assert_int_equal(l->probe_count, 4);
+	assert_int_equal(l->probe_count, 2);
+	prober_tick(l->p, 1);
+	assert_int_equal(l->probe_count, 6); /* all four */
 	prober_result(l->p, 4, nonce_of_round(l), TERM, 5);
-	prober_tick(l->p, PROBE_AGAIN_MS - 1);
-	assert_int_equal(l->probe_count, 4);
 	prober_tick(l->p, PROBE_AGAIN_MS);
-	assert_int_equal(l->probe_count, 7); /* all but the one that has answered */
+	assert_int_equal(l->probe_count, 6);
+	prober_tick(l->p, 1 + PROBE_AGAIN_MS);
+	assert_int_equal(l->probe_count, 9); /* all but the one that has answered */
 	prober_tick(l->p, REQUEST_MS + 1);
 	assert_false(prober_busy(l->p));
 	prober_result(l->p, 5, nonce_of_round(l), TERM, 5);
@@ -520,6 +547,7 @@ int main(void)
 #define READER(test) cmocka_unit_test_setup_teardown(test, setup_reader_led, teardown_reader)
 	const struct CMUnitTest tests[] = {
 		LEADER(test_majority_answers),
+		LEADER(test_silent_voter),
 		LEADER(test_what_does_not_count),
 		LEADER(test_next_round),
 		LEADER(test_single_voter),
