@@ -282,11 +282,12 @@ tests_bench_bench_SOURCES = \
 	tests/bench/op_counter.c \
 	tests/bench/op_file.c \
 	tests/bench/op_lock.c \
+	tests/bench/op_network.c \
 	tests/bench/operations.h \
 	tests/bench/report.c tests/bench/report.h \
 	tests/bench/scale.c tests/bench/scale.h
 tests_bench_bench_CFLAGS = $(AM_CFLAGS) -pthread
-tests_bench_bench_LDADD =
+tests_bench_bench_LDADD = $(ZMQ_LIBS)
 tests_bench_nullfs_SOURCES = tests/bench/nullfs.c
 tests_bench_nullfs_LDADD = $(FUSE_LIBS)
 

@@ -5,6 +5,7 @@
  *     bench fill MOUNT COUNT                               that many counters, below counters/bench-fill
  *     bench verify MOUNT COUNT                             they are all there and hold what they should
  *     bench goal NAME VALUE WANTED UNIT                    a line of the goals' table for something measured elsewhere
+ *     bench echo ENDPOINT                                  answer messages there, as another member would
  *
  *     -n NULLFS     where nullfs is mounted          -d DIR       on the disk of coordfs's data; without,
  *                                                                 the limit is null alone
@@ -14,6 +15,9 @@
  *                                                                 rounds, a tenth of the seconds
  *     -o TEXT       only operations with TEXT in their name
  *     -l ENTRIES    in the directory that ls lists (100000; 0: leave it out)
+ *     -m MEMBERS    the mount is one of a cluster of so many, all with their data on this disk,
+ *     -p TRIPS      and an operation on it waits for so many round trips at least: 1 on the leader's, 2 on another
+ *     -z ENDPOINT   where `bench echo` answers
  *
  * How to read the tables
  *
@@ -24,7 +28,12 @@
  * null    the same calls on nullfs, a FUSE daemon that does nothing: what the kernel and two switches of process cost.
  * disk    one write of 4 KiB with O_DIRECT | O_DSYNC: what it costs to make anything durable here.
  * n       how many durable changes the operation promises (INTERFACE.md: a returned write is committed).
- * limit   null + n * disk: nobody who keeps the promise can be faster by more than noise.
+ * trip    in a cluster: a message of ZeroMQ's to another process on this machine, and its answer. disk is then what
+ *         one of as many writers at once waits.
+ * m       how many of them the operation waits for at least: the leader asks the others, who have to store the change
+ *         or say that it still leads; another member asks the leader first. Of an operation of several calls only one is
+ *         counted.
+ * limit   null + n * disk + m * trip: nobody who keeps the promise can be faster by more than noise.
  *
  * With one client the ratio is coordfs's p50 to that limit: 1.00 is perfect, 1.30 is the goal. With many clients
  * writes to the disk are shared, so the ratio is coordfs's operations per second to those of nullfs: more is better.
@@ -72,6 +81,7 @@
 #define FILL_DIRECTORIES 1000
 #define FILL_CLIENTS 64
 #define LIST_GOAL_S 1.0
+#define CLUSTER_GOAL_PER_S 20000
 
 struct options {
 	struct plan plan;
@@ -79,6 +89,7 @@ struct options {
 	bool threads;
 	const char *only;
 	unsigned int entries;
+	unsigned int members;
 	char stem[32];
 };
 
@@ -174,6 +185,30 @@ static void goal_rate(const struct bench *bench, enum side null, const char *how
 	});
 }
 
+static void goal_cluster_rate(const struct bench *bench)
+{
+	const struct row *row = row_find(bench, OPERATION_ADD, bench->options->clients);
+	double values[ROUNDS_MAX];
+	char name[64];
+
+	if (!row || row->clients == 1)
+		return;
+	for (unsigned int round = 0; round < row->round_count; round++)
+		values[round] = row->slices[SUBJECT][round].per_s;
+	snprintf(name, sizeof name, "%u clients adding to one counter", row->clients);
+	report_absolute_rate(name, spread_of(values, row->round_count), CLUSTER_GOAL_PER_S, "/s");
+}
+
+static void goal_rates(const struct bench *bench)
+{
+	if (bench->options->members > 1) {
+		goal_cluster_rate(bench);
+		return;
+	}
+	goal_rate(bench, NULLFS_SERIAL, "one by one");
+	goal_rate(bench, NULLFS, "side by side");
+}
+
 /* ---- ls --------------------------------------------------------------------------------------------------------- */
 
 static int list_once(const char *dir, uint64_t want, double *seconds)
@@ -241,8 +276,7 @@ static void report_goals(struct bench *bench)
 	report_goals_head();
 	goal_latency(bench, "committed write on an open handle, p50, 1 client", OPERATION_ADD);
 	goal_latency(bench, "strong read on an open handle, p50, 1 client", OPERATION_READ);
-	goal_rate(bench, NULLFS_SERIAL, "one by one");
-	goal_rate(bench, NULLFS, "side by side");
+	goal_rates(bench);
 	if (list.median > 0)
 		goal_list(bench->options, list);
 }
@@ -259,11 +293,16 @@ static int measure_run(struct bench *bench)
 	return bench->failed;
 }
 
+static unsigned int clients_max(const struct options *options)
+{
+	return options->clients > options->plan.writers ? options->clients : options->plan.writers;
+}
+
 static int measure(const struct options *options)
 {
 	struct bench bench = {
 		.options = options,
-		.load = load_new(options->clients, !options->threads),
+		.load = load_new(clients_max(options), !options->threads),
 		.rows = calloc(ROWS_MAX, sizeof *bench.rows),
 	};
 	int result = 1;
@@ -281,9 +320,11 @@ static int measure(const struct options *options)
 
 static int usage(void)
 {
-	fputs("usage: bench measure [-c CLIENTS] [-r ROUNDS] [-s SECONDS] [-o TEXT] [-l ENTRIES] [-t] [-d DIR] [-N NULLFS] -n NULLFS MOUNT\n"
+	fputs("usage: bench measure [-c CLIENTS] [-r ROUNDS] [-s SECONDS] [-o TEXT] [-l ENTRIES] [-t] [-d DIR] [-N NULLFS]\n"
+	      "                     [-m MEMBERS -p TRIPS -z ENDPOINT] -n NULLFS MOUNT\n"
 	      "       bench fill|verify MOUNT COUNT\n"
-	      "       bench goal NAME VALUE WANTED UNIT\n",
+	      "       bench goal NAME VALUE WANTED UNIT\n"
+	      "       bench echo ENDPOINT\n",
 	      stderr);
 	return 2;
 }
@@ -305,6 +346,15 @@ static int option_take(struct options *options, int option, char *value)
 	case 'o':
 		options->only = value;
 		return 0;
+	case 'z':
+		plan->places[TRIP].dir = value;
+		return 0;
+	case 'p':
+		plan->trips = (unsigned int)atoi(value);
+		return 0;
+	case 'm':
+		options->members = plan->writers = (unsigned int)atoi(value);
+		return plan->writers >= 1 && plan->writers <= 64 ? 0 : -1;
 	case 't':
 		options->threads = true;
 		return 0;
@@ -326,7 +376,7 @@ static int option_take(struct options *options, int option, char *value)
 
 static int command_measure(int argc, char **argv)
 {
-	struct options options = { .plan = { .rounds = 9, .seconds = 0.2 }, .clients = 64, .entries = 100000 };
+	struct options options = { .plan = { .rounds = 9, .seconds = 0.2, .writers = 1 }, .clients = 64, .entries = 100000 };
 	struct place *places = options.plan.places;
 	int option;
 
@@ -335,10 +385,11 @@ static int command_measure(int argc, char **argv)
 	places[NULLFS] = (struct place){ .name = "nullfs", .stem = options.stem };
 	places[NULLFS_SERIAL] = (struct place){ .name = "serial nullfs", .stem = options.stem };
 	places[DISK] = (struct place){ .name = "the disk", .stem = options.stem };
-	while ((option = getopt(argc, argv, "n:N:d:o:ts:c:r:l:")) != -1)
+	places[TRIP] = (struct place){ .name = "the network", .stem = options.stem };
+	while ((option = getopt(argc, argv, "n:N:d:o:ts:c:r:l:m:p:z:")) != -1)
 		if (option_take(&options, option, optarg) != 0)
 			return usage();
-	if (optind != argc - 1 || !places[NULLFS].dir)
+	if (optind != argc - 1 || !places[NULLFS].dir || (options.plan.trips && !places[TRIP].dir))
 		return usage();
 	places[SUBJECT].dir = argv[optind];
 	return measure(&options);
@@ -395,6 +446,11 @@ static int command_goal(int argc, char **argv)
 	return 0;
 }
 
+static int command_echo(int argc, char **argv)
+{
+	return argc == 2 ? echo_serve(argv[1]) : usage();
+}
+
 static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
@@ -403,6 +459,7 @@ static const struct {
 	{ "fill", command_fill },
 	{ "verify", command_verify },
 	{ "goal", command_goal },
+	{ "echo", command_echo },
 };
 
 int main(int argc, char **argv)

@@ -58,7 +58,8 @@ double row_figure(const struct row *row, enum side side, enum figure figure)
 
 double row_limit_us(const struct row *row)
 {
-	return row_figure(row, NULLFS, P50_US) + row->operation->commits * row_figure(row, DISK, P50_US);
+	return row_figure(row, NULLFS, P50_US) + row->operation->commits * row_figure(row, DISK, P50_US) +
+	       row->trips * row_figure(row, TRIP, P50_US);
 }
 
 struct spread row_latency_ratio(const struct row *row)
@@ -66,7 +67,8 @@ struct spread row_latency_ratio(const struct row *row)
 	double values[ROUNDS_MAX], limit_us;
 
 	for (unsigned int round = 0; round < row->round_count; round++) {
-		limit_us = row->slices[NULLFS][round].p50_us + row->operation->commits * row->slices[DISK][round].p50_us;
+		limit_us = row->slices[NULLFS][round].p50_us + row->operation->commits * row->slices[DISK][round].p50_us +
+			   row->trips * row->slices[TRIP][round].p50_us;
 		values[round] = limit_us > 0 ? row->slices[SUBJECT][round].p50_us / limit_us : 0;
 	}
 	return spread_of(values, row->round_count);
@@ -86,7 +88,8 @@ struct spread row_rate_ratio(const struct row *row, enum side null)
 double row_latency_quiet(const struct row *row)
 {
 	double limit_us = row_spread(row, NULLFS, P50_US).lower +
-			  row->operation->commits * row_spread(row, DISK, P50_US).lower;
+			  row->operation->commits * row_spread(row, DISK, P50_US).lower +
+			  row->trips * row_spread(row, TRIP, P50_US).lower;
 
 	return limit_us > 0 ? row_spread(row, SUBJECT, P50_US).lower / limit_us : 0;
 }
@@ -147,7 +150,15 @@ static int disk_slice(struct row *row, struct load *load, const struct plan *pla
 {
 	const struct place *place = &plan->places[DISK];
 
-	*slice = load_run(load, &disk_operation, place, row->clients, plan->seconds / 2);
+	*slice = load_run(load, &disk_operation, place, row->clients == 1 ? plan->writers : row->clients, plan->seconds / 2);
+	return slice_check(row, place, slice);
+}
+
+static int trip_slice(struct row *row, struct load *load, const struct plan *plan, struct slice *slice)
+{
+	const struct place *place = &plan->places[TRIP];
+
+	*slice = load_run(load, &trip_operation, place, 1, plan->seconds / 2);
 	return slice_check(row, place, slice);
 }
 
@@ -165,6 +176,8 @@ static int round_measure(struct row *row, struct load *load, const struct plan *
 	if (row->operation->commits && plan->places[DISK].dir &&
 	    disk_slice(row, load, plan, &row->slices[DISK][round]) != 0)
 		return -1;
+	if (row->trips && trip_slice(row, load, plan, &row->slices[TRIP][round]) != 0)
+		return -1;
 	if (tree_slice(row, load, plan, SUBJECT, &row->slices[SUBJECT][round]) != 0)
 		return -1;
 	row->round_count++;
@@ -177,6 +190,7 @@ int row_measure(struct row *row, struct load *load, const struct plan *plan, con
 	memset(row, 0, sizeof *row);
 	row->operation = operation;
 	row->clients = clients;
+	row->trips = clients == 1 ? plan->trips : 0;
 	for (unsigned int round = 0; round < plan->rounds; round++)
 		if (round_measure(row, load, plan, round) != 0)
 			return -1;

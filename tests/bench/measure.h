@@ -12,8 +12,9 @@
 
 #define ROUNDS_MAX 99
 
-/* NULLFS_SERIAL: nullfs to which the kernel sends the writes of one file one by one; only for OPERATION_ADD. */
-enum side { SUBJECT, NULLFS, NULLFS_SERIAL, DISK, SIDE_COUNT };
+/* NULLFS_SERIAL: nullfs to which the kernel sends the writes of one file one by one; only for OPERATION_ADD. TRIP: to
+ * another process and back, over ZeroMQ. */
+enum side { SUBJECT, NULLFS, NULLFS_SERIAL, DISK, TRIP, SIDE_COUNT };
 enum figure { P50_US, P99_US, PER_S };
 
 /* Everything known about an operation with so many clients. */
@@ -21,6 +22,7 @@ struct row {
 	const struct operation *operation;
 	unsigned int clients;
 	unsigned int round_count; /* those complete */
+	unsigned int trips;	  /* of messages that it needs at least */
 	struct slice slices[SIDE_COUNT][ROUNDS_MAX];
 	char fault[128]; /* what went wrong, or empty */
 };
@@ -29,6 +31,8 @@ struct plan {
 	struct place places[SIDE_COUNT];
 	unsigned int rounds; /* at most ROUNDS_MAX */
 	double seconds;	     /* of a slice */
+	unsigned int writers; /* on the disk at once, when one client writes: as many as members */
+	unsigned int trips;  /* an operation waits for, at least: 1 on the leader, 2 on a follower, 0 on a lone member */
 };
 
 /* Of the rounds: the middle, the ends, and what a quarter of them is below, or above. */
@@ -46,7 +50,7 @@ int row_measure(struct row *row, struct load *load, const struct plan *plan, con
 /* row_figure - the median over the rounds; 0 if there are none. */
 double row_figure(const struct row *row, enum side side, enum figure figure);
 
-/* row_limit_us - the null operation and, for each commit, a write on the disk. */
+/* row_limit_us - the null operation and, for each commit, a write on the disk, and the round trips. */
 double row_limit_us(const struct row *row);
 
 /*

@@ -16,6 +16,15 @@ extern const struct operation file_operations[];
 /* What a durable change costs at least: 4 KiB, O_DIRECT | O_DSYNC, onto blocks that the file has already. */
 extern const struct operation disk_operation;
 
+/* A message to the place's `dir`, an endpoint of ZeroMQ's where `bench echo` answers, and its answer. */
+extern const struct operation trip_operation;
+
+/*
+ * echo_serve - answer what comes to the endpoint, until a signal ends the process.
+ * Errors: 1, and words on stderr.
+ */
+int echo_serve(const char *endpoint);
+
 /* The fixed part and the client's number, or one path for all if the operation has one_file. */
 void client_path(const struct client *client, char path[PATH_MAX], const char *tree, const char *kind, bool one_file);
 

@@ -5,9 +5,9 @@
 void report_head(unsigned int clients)
 {
 	if (clients == 1)
-		printf("\n%-34s %31s   %33s\n%-34s %9s %9s %11s   %9s %2s %9s %9s %6s\n", "1 client: p50 and p99 in us",
-		       "coordfs", "the limit: null + n * disk", "operation", "p50", "p99", "per s", "null", "n", "disk",
-		       "limit", "ratio");
+		printf("\n%-34s %31s   %46s\n%-34s %9s %9s %11s   %9s %2s %9s %2s %9s %9s %6s\n", "1 client: p50 and p99 in us",
+		       "coordfs", "the limit: null + n * disk + m * trip", "operation", "p50", "p99", "per s", "null", "n",
+		       "disk", "m", "trip", "limit", "ratio");
 	else
 		printf("\n%2u %-31s %31s   %33s\n%-34s %9s %9s %11s   %11s %11s %6s\n", clients,
 		       "clients: p50 and p99 in us", "coordfs", "the limit: null per s", "operation", "p50", "p99", "per s",
@@ -15,10 +15,10 @@ void report_head(unsigned int clients)
 	fflush(stdout);
 }
 
-/* What the disk does, where it was measured. */
-static const char *disk_text(const struct row *row, enum figure figure, int precision, char text[32])
+/* What the disk or the network does, where it was measured. */
+static const char *side_text(const struct row *row, enum side side, enum figure figure, int precision, char text[32])
 {
-	double value = row_figure(row, DISK, figure);
+	double value = row_figure(row, side, figure);
 
 	snprintf(text, 32, "%.*f", precision, value);
 	return value > 0 ? text : "-";
@@ -26,17 +26,18 @@ static const char *disk_text(const struct row *row, enum figure figure, int prec
 
 static void row_latency(const struct row *row)
 {
-	char disk[32];
+	char disk[32], trip[32];
 
-	printf("   %9.1f %2u %9s %9.1f %6.2f\n", row_figure(row, NULLFS, P50_US), row->operation->commits,
-	       disk_text(row, P50_US, 1, disk), row_limit_us(row), row_latency_ratio(row).median);
+	printf("   %9.1f %2u %9s %2u %9s %9.1f %6.2f\n", row_figure(row, NULLFS, P50_US), row->operation->commits,
+	       side_text(row, DISK, P50_US, 1, disk), row->trips, side_text(row, TRIP, P50_US, 1, trip),
+	       row_limit_us(row), row_latency_ratio(row).median);
 }
 
 static void row_rate(const struct row *row)
 {
 	char disk[32];
 
-	printf("   %11.0f %11s %6.2f\n", row_figure(row, NULLFS, PER_S), disk_text(row, PER_S, 0, disk),
+	printf("   %11.0f %11s %6.2f\n", row_figure(row, NULLFS, PER_S), side_text(row, DISK, PER_S, 0, disk),
 	       row_rate_ratio(row, NULLFS).median);
 }
 
@@ -87,9 +88,9 @@ void report_goal(const struct goal *goal)
 	goal_line(goal, median != quiet ? "NOISE" : median ? "PASS" : "MISS");
 }
 
-void report_absolute(const char *name, struct spread measured, double wanted, const char *unit)
+static struct goal goal_absolute(const char *name, struct spread measured, double wanted, const char *unit)
 {
-	struct goal goal = {
+	return (struct goal){
 		.name = name,
 		.unit = unit,
 		.measured = measured.median,
@@ -98,6 +99,20 @@ void report_absolute(const char *name, struct spread measured, double wanted, co
 		.quiet = measured.lower / wanted,
 		.wanted = 1,
 	};
+}
 
+void report_absolute(const char *name, struct spread measured, double wanted, const char *unit)
+{
+	struct goal goal = goal_absolute(name, measured, wanted, unit);
+
+	report_goal(&goal);
+}
+
+void report_absolute_rate(const char *name, struct spread measured, double wanted, const char *unit)
+{
+	struct goal goal = goal_absolute(name, measured, wanted, unit);
+
+	goal.quiet = measured.upper / wanted;
+	goal.at_least = true;
 	report_goal(&goal);
 }

@@ -27,7 +27,8 @@ struct goal {
 
 void report_goal(const struct goal *goal);
 
-/* report_absolute - a goal with a fixed limit, all in `unit`. */
+/* report_absolute - a goal with a fixed limit, at most that; report_absolute_rate - at least that. All in `unit`. */
 void report_absolute(const char *name, struct spread measured, double wanted, const char *unit);
+void report_absolute_rate(const char *name, struct spread measured, double wanted, const char *unit);
 
 #endif
