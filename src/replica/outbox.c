@@ -209,6 +209,8 @@ static void tell(struct outbox *o)
 {
 	size_t count = o->count;
 
+	if (!count)
+		return;
 	for (size_t i = 0; i < count; i++) {
 		struct raft_io_send *request = o->waiting[i].request;
 
