@@ -94,7 +94,7 @@ t_everything_ends_in_time() {
 	wait_until 20 says "$H3" 'NO '
 	assert_eq "$(in_time "$OP" open O_RDONLY "$H3/counters/c" || :)" EHOSTUNREACH
 	assert_eq "$(in_time "$OP" mkdir "$H3/locks/d" || :)" EHOSTUNREACH
-	assert_eq "$(in_time "$OP" stat "$H3/locks" || :)" EHOSTUNREACH
+	assert_eq "$(in_time "$OP" stat "$H3/counters/c" || :)" EHOSTUNREACH
 	assert_eq "$(in_time "$OP" open O_WRONLY "$H3/cluster/leader" : write 'h1\n' || :)" EHOSTUNREACH
 	heal
 	assert_content "$H3/counters/c" '1\n'
