@@ -383,10 +383,22 @@ static int move_check_over(const struct move *m, struct reply *r)
 	return r->code;
 }
 
+/* To ERR_CROSS_TREE mv(1) answers by removing the target and making a new one: what a counter or a fence holds would be
+ * lost, also when what comes in its place is no number. */
+static int cross_check(const struct move *m, struct reply *r)
+{
+	bool is_number = m->to && (m->to_inode->kind == KIND_COUNTER || m->to_inode->kind == KIND_FENCE);
+
+	r->code = ERR_CROSS_TREE;
+	if (is_number)
+		refuse(r, ERR_INVALID, "what is of another tree cannot replace it: write the number into it, or remove it first");
+	return r->code;
+}
+
 static int move_check(struct context *c, const struct move *m, struct reply *r)
 {
 	if (m->from_dir->tree != m->to_dir->tree)
-		return r->code = ERR_CROSS_TREE;
+		return cross_check(m, r);
 	if (consistency_is_eventual(m->from_inode, r) || (m->to && consistency_is_eventual(m->to_inode, r)))
 		return r->code;
 	if (m->to && m->flags & RENAME_NOREPLACE)

@@ -387,7 +387,7 @@ static int check_rename(struct reference *r, const Coordfs__Rename *q, const str
 	struct ref_object *o = reference_object(r, from->object), *old = to ? reference_object(r, to->object) : NULL;
 	bool exchange = q->flags == RENAME_EXCHANGE;
 	if (reference_object(r, q->parent)->tree != reference_object(r, q->new_parent)->tree)
-		return ERR_CROSS_TREE;
+		return old && (old->kind == KIND_COUNTER || old->kind == KIND_FENCE) ? ERR_INVALID : ERR_CROSS_TREE;
 	if (to && q->flags == RENAME_NOREPLACE)
 		return ERR_EXISTS;
 	if (!to && exchange)

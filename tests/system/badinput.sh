@@ -229,8 +229,11 @@ t_unknown_rename_flags() {
 t_a_plain_file_renamed_over_a_counter() {
 	echo 5 >"$MNT/counters/target"
 	echo 9 >"$MNT/files/plain"
-	assert_errno EXDEV rename "$MNT/files/plain" "$MNT/counters/target"
-	assert_errno EXDEV rename "$MNT/files/plain" "$MNT/counters/target" exchange
+	assert_errno EINVAL rename "$MNT/files/plain" "$MNT/counters/target"
+	assert_errno EINVAL rename "$MNT/files/plain" "$MNT/counters/target" exchange
+	echo junk >"$MNT/files/junk"
+	assert_fails mv "$MNT/files/junk" "$MNT/counters/target" # which would remove the counter first
+	assert_content "$MNT/files/junk" 'junk\n'
 	assert_errno EXDEV link "$MNT/files/plain" "$MNT/counters/new"
 	assert_content "$MNT/counters/target" '5\n'
 	echo junk >"$W/junk"

@@ -57,6 +57,9 @@ static void test_the_tree_decides_the_kind(void **state)
 	assert_int_equal(fixture_attr(f, fence).kind, KIND_FENCE);
 	assert_int_equal(fixture_link(f, counter, INODE_COUNTERS, "d").code, ERR_PERM);
 	assert_int_equal(fixture_rename(f, INODE_COUNTERS, "c", INODE_FILES, "c", 0).code, ERR_CROSS_TREE);
+	fixture_create(f, INODE_FILES, "plain", S_IFREG | 0644, false);
+	assert_int_equal(fixture_rename(f, INODE_FILES, "plain", INODE_COUNTERS, "c", 0).code, ERR_INVALID);
+	assert_int_equal(fixture_rename(f, INODE_FILES, "plain", INODE_COUNTERS, "new", 0).code, ERR_CROSS_TREE);
 }
 
 static void test_bad_names_are_refused(void **state)
