@@ -10,8 +10,8 @@ static const struct addition {
 	const ProtobufCMessageDescriptor *message;
 	uint32_t field, level;
 } additions[] = {
-	/* {&coordfs__command__descriptor, 50, LEVEL_2},	a command */
-	/* {&coordfs__lock_request__descriptor, 12, LEVEL_2},	a field of one, when it is not zero */
+	{&coordfs__command__descriptor, 18, LEVEL_2}, /* set_consistency */
+	{&coordfs__create__descriptor, 9, LEVEL_2},   /* consistency, when it is not zero */
 	{NULL, 0, 0},
 };
 

@@ -142,6 +142,21 @@ uint64_t fixture_open(struct fixture *f, const char *member)
 	return f->session = (uint64_t)r.value;
 }
 
+struct reply fixture_add_member(struct fixture *f, const char *name, const char *address, const char *token,
+				uint64_t id, uint32_t level)
+{
+	Coordfs__Command command = COORDFS__COMMAND__INIT;
+	Coordfs__MemberAdd q = COORDFS__MEMBER_ADD__INIT;
+	command.of_case = COORDFS__COMMAND__OF_MEMBER_ADD;
+	command.member_add = &q;
+	q.name = (char *)name;
+	q.address = (char *)address;
+	q.token = (ProtobufCBinaryData){strlen(token), (uint8_t *)token};
+	q.id = id;
+	q.level = level;
+	return fixture_apply_as(f, 0, 0, &command);
+}
+
 struct reply fixture_create(struct fixture *f, uint64_t parent, const char *name, uint32_t mode, bool exclusive)
 {
 	COMMAND(Coordfs__Create, COORDFS__CREATE, CREATE);

@@ -40,6 +40,10 @@ struct reply fixture_apply(struct fixture *f, const Coordfs__Command *q); /* nex
 uint64_t fixture_open(struct fixture *f, const char *member);		  /* a new session; becomes f->session */
 struct reply fixture_open_as(struct fixture *f, const char *member, const char *incarnation, uint32_t ttl_ms);
 
+/* A member asks to be added; token: text. id: 0, or the one it had. */
+struct reply fixture_add_member(struct fixture *f, const char *name, const char *address, const char *token,
+				uint64_t id, uint32_t level);
+
 struct reply fixture_create(struct fixture *f, uint64_t parent, const char *name, uint32_t mode, bool exclusive);
 struct reply fixture_remove(struct fixture *f, uint64_t parent, const char *name, bool directory);
 struct reply fixture_rename(struct fixture *f, uint64_t from, const char *name, uint64_t to, const char *new_name,

@@ -48,15 +48,7 @@ static struct reply open_at(struct fixture *f, const char *member, uint32_t leve
 
 static struct reply add_at(struct fixture *f, const char *name, const char *address, uint32_t level)
 {
-	Coordfs__Command command = COORDFS__COMMAND__INIT;
-	Coordfs__MemberAdd q = COORDFS__MEMBER_ADD__INIT;
-	command.of_case = COORDFS__COMMAND__OF_MEMBER_ADD;
-	command.member_add = &q;
-	q.name = (char *)name;
-	q.address = (char *)address;
-	q.token = (ProtobufCBinaryData){16, (uint8_t *)"token-----------"};
-	q.level = level;
-	return fixture_apply_as(f, 0, 0, &command);
+	return fixture_add_member(f, name, address, "token-----------", 0, level);
 }
 
 static struct reply remove_member(struct fixture *f, const char *name)
@@ -169,6 +161,34 @@ static void test_a_joiner_that_asks_again_may_be_upgraded(void **state)
 	assert_int_equal(LEVEL(f), 6);
 }
 
+static struct reply set_consistency(struct fixture *f, uint64_t inode)
+{
+	Coordfs__Command command = COORDFS__COMMAND__INIT;
+	Coordfs__SetConsistency q = COORDFS__SET_CONSISTENCY__INIT;
+	command.of_case = COORDFS__COMMAND__OF_SET_CONSISTENCY;
+	command.set_consistency = &q;
+	q.inode = inode;
+	q.level = CONSISTENCY_WEAK;
+	return fixture_apply(f, &command);
+}
+
+static void test_consistency_waits_for_the_last_member(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t inode;
+	open_at(f, "b", LEVEL_FIRST);
+	add_at(f, "b", "tcp://b:1", LEVEL_FIRST);
+	open_at(f, "a", LEVEL_LATEST);
+	add_at(f, "a", "tcp://a:1", LEVEL_LATEST);
+	assert_int_equal(fixture_create(f, INODE_FILES, "x", S_IFREG | 0600, false).code, OK);
+	inode = fixture_find(f, INODE_FILES, "x");
+	assert_int_equal(set_consistency(f, inode).code, ERR_NOT_SUPPORTED);
+	assert_int_equal(fixture_attr(f, inode).consistency, CONSISTENCY_UNSET);
+	open_at(f, "b", LEVEL_2);
+	assert_int_equal(set_consistency(f, inode).code, OK);
+	assert_int_equal(fixture_attr(f, inode).consistency, CONSISTENCY_WEAK);
+}
+
 /* ---- what is not known ---- */
 
 static void test_an_unknown_command_is_refused_once_and_for_all(void **state)
@@ -245,6 +265,7 @@ int main(void)
 		TEST(test_it_never_falls),
 		TEST(test_a_member_may_go_back_until_all_are_upgraded),
 		TEST(test_a_joiner_that_asks_again_may_be_upgraded),
+		TEST(test_consistency_waits_for_the_last_member),
 		TEST(test_an_unknown_command_is_refused_once_and_for_all),
 		TEST(test_an_unknown_field_of_a_known_command_is_not_left_out),
 	};

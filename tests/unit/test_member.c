@@ -24,23 +24,9 @@ static int teardown(void **state)
 
 /* ---- commands ---- */
 
-static ProtobufCBinaryData token_of(const char *text)
-{
-	return (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
-}
-
 static struct reply add_with(struct fixture *f, const char *name, const char *address, const char *token, uint64_t id)
 {
-	Coordfs__Command command = COORDFS__COMMAND__INIT;
-	Coordfs__MemberAdd q = COORDFS__MEMBER_ADD__INIT;
-	command.of_case = COORDFS__COMMAND__OF_MEMBER_ADD;
-	command.member_add = &q;
-	q.name = (char *)name;
-	q.address = (char *)address;
-	q.token = token_of(token);
-	q.id = id;
-	q.level = LEVEL_LATEST;
-	return fixture_apply_as(f, 0, 0, &command);
+	return fixture_add_member(f, name, address, token, id, LEVEL_LATEST);
 }
 
 static struct reply add(struct fixture *f, const char *name)
@@ -302,7 +288,7 @@ static int load(struct fixture *f, uint64_t id, const char *name, const char *to
 	Coordfs__Member record = COORDFS__MEMBER__INIT;
 	record.name = (char *)name;
 	record.address = (char *)"";
-	record.token = token_of(token);
+	record.token = (ProtobufCBinaryData){strlen(token), (uint8_t *)token};
 	record.wish = wish;
 	record.level = LEVEL_LATEST;
 	size_t size = coordfs__member__pack(&record, packed);

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "machine/level.h"
 #include "store/image.h"
 #include "store/store_tdb.h"
 
@@ -190,6 +191,7 @@ static void make_machine(struct images *im)
 	command.session_open = &open;
 	open.member = (char *)(uintptr_t) "m";
 	open.incarnation = (ProtobufCBinaryData){16, (uint8_t *)(uintptr_t) "0123456789abcdef"};
+	open.level = LEVEL_LATEST;
 	machine_apply(im->machine, index++, (struct bytes){packed, coordfs__entry__pack(&entry, packed)}, &reply);
 	assert_int_equal(reply.code, OK);
 	entry.session = (uint64_t)reply.value;
