@@ -83,11 +83,17 @@ static struct judgement judge_member(const struct net *n, const Coordfs__Envelop
 	return accepted;
 }
 
+/* Asking to join and being told why not is the same in all protocols: else a newer one would wait for an answer in vain. */
+static bool is_about_joining(const Coordfs__Envelope *e)
+{
+	return e->of_case == COORDFS__ENVELOPE__OF_JOIN_REQUEST || e->of_case == COORDFS__ENVELOPE__OF_JOIN_RESULT;
+}
+
 static struct judgement judge(const struct net *n, const Coordfs__Envelope *e)
 {
 	if (!e)
 		return refused(REFUSED_MALFORMED, "dropped: a message that is none of coordfs's");
-	if (e->protocol > PROTOCOL_VERSION)
+	if (e->protocol > PROTOCOL_VERSION && !is_about_joining(e))
 		return refused(REFUSED_PROTOCOL, "dropped: it speaks a newer protocol; upgrade this member");
 	if (e->protocol == 0 || (e->cluster.len != 0 && e->cluster.len != sizeof n->cluster))
 		return refused(REFUSED_MALFORMED, "dropped: a message that is none of coordfs's");
@@ -117,6 +123,15 @@ static void tell_refusal(struct net *n, zmq_msg_t *frame, const Coordfs__Envelop
 		refusal_note(n, j->kind, sender, "%s", j->why);
 }
 
+/* What a newer joiner asks is answered, with a refusal; what is to be done about it is told here, too. */
+static void note_newer(struct net *n, zmq_msg_t *frame, const Coordfs__Envelope *e)
+{
+	const struct judgement j = refused(REFUSED_PROTOCOL,
+					   "cannot join: it speaks a newer protocol; upgrade this member first");
+	if (e->protocol > PROTOCOL_VERSION && e->of_case == COORDFS__ENVELOPE__OF_JOIN_REQUEST)
+		tell_refusal(n, frame, e, &j);
+}
+
 static void deliver(struct net *n, const Coordfs__Envelope *e, size_t size)
 {
 	n->received++;
@@ -139,9 +154,10 @@ void receive_frame(struct net *n, zmq_msg_t *frame)
 	if (size > 0 && size <= NET_MESSAGE_BYTES_MAX)
 		e = unpack(zmq_msg_data(frame), size);
 	j = judge(n, e);
-	if (j.verdict == ACCEPT)
+	if (j.verdict == ACCEPT) {
+		note_newer(n, frame, e);
 		deliver(n, e, size);
-	else if (j.verdict == REFUSE)
+	} else if (j.verdict == REFUSE)
 		tell_refusal(n, frame, e, &j);
 	if (e)
 		coordfs__envelope__free_unpacked(e, NULL); /* which is free(3), as budget_put */

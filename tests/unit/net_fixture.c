@@ -300,6 +300,18 @@ void stranger_sends_envelope(struct stranger *s, uint32_t protocol, const uint8_
 	stranger_send(s, packed, coordfs__envelope__pack(&e, packed), false);
 }
 
+void stranger_asks_to_join(struct stranger *s, uint32_t protocol)
+{
+	Coordfs__Envelope e = COORDFS__ENVELOPE__INIT;
+	Coordfs__JoinRequest q = COORDFS__JOIN_REQUEST__INIT;
+	uint8_t packed[256];
+	e.protocol = protocol;
+	e.of_case = COORDFS__ENVELOPE__OF_JOIN_REQUEST;
+	e.join_request = &q;
+	q.address = "tcp://127.0.0.1:1";
+	stranger_send(s, packed, coordfs__envelope__pack(&e, packed), false);
+}
+
 unsigned log_count(struct fixture *f, const char *text)
 {
 	static char all[1 << 16];

@@ -78,6 +78,7 @@ void stranger_free(struct stranger *s);
 void stranger_send(struct stranger *s, const void *data, size_t size, bool more);
 /* An envelope with what is given, and a read request inside. */
 void stranger_sends_envelope(struct stranger *s, uint32_t protocol, const uint8_t *cluster, uint64_t from, uint64_t to);
+void stranger_asks_to_join(struct stranger *s, uint32_t protocol);
 
 unsigned log_count(struct fixture *f, const char *text); /* lines with it */
 uint16_t port_of(const char *address);

@@ -150,6 +150,24 @@ static void test_a_newer_protocol(void **state)
 			"it speaks a newer protocol; upgrade this member (its 2, ours 1)");
 }
 
+/* Who asks to join gets to be told why it cannot: the request is delivered, and noted. */
+static void test_a_joiner_of_a_newer_protocol(void **state)
+{
+	static const char words[] = "cannot join: it speaks a newer protocol; upgrade this member first (its 2, ours 1)";
+	struct fixture *f = *state;
+	open_pair(f, NULL);
+	struct stranger s = stranger_to(f, 1, ZMQ_DEALER, NULL, NULL, NULL);
+	unsigned before = f->members[1].kinds[COORDFS__ENVELOPE__OF_JOIN_REQUEST];
+	for (unsigned i = 0; i < 100; i++)
+		stranger_asks_to_join(&s, PROTOCOL_VERSION + 1);
+	expect_total(f, 1, COUNTER(refused_protocol), 100);
+	assert_trouble(f, 1, words);
+	assert_int_equal(f->members[1].kinds[COORDFS__ENVELOPE__OF_JOIN_REQUEST], before + 100);
+	assert_int_equal(log_count(f, words), 1);
+	stranger_free(&s);
+	expect_talk(f, 2, 1);
+}
+
 static void test_no_protocol(void **state)
 {
 	refuse_envelope(*state, 0, cluster_a, 9, 1, COUNTER(refused_malformed), "none of coordfs's");
@@ -349,6 +367,7 @@ int main(void)
 		TEST(test_for_another_member),
 		TEST(test_from_this_very_member),
 		TEST(test_a_newer_protocol),
+		TEST(test_a_joiner_of_a_newer_protocol),
 		TEST(test_no_protocol),
 		TEST(test_of_no_member),
 		TEST(test_of_no_cluster),
