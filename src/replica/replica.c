@@ -703,12 +703,17 @@ uint64_t replica_propose(struct replica *r, const Coordfs__Command *command, rep
 
 /* The only voter answers a change after it has applied it, and nobody else can have answered one: its state holds all
  * that a reader may know of, also while the log is being opened again. */
+bool replica_reads_alone(const struct replica *r)
+{
+	return !r->net || (r->standing.alone && r->settled);
+}
+
 int replica_read_barrier(struct replica *r, void (*ready)(void *ctx, int code), void *ctx)
 {
 	replica_check_lease(r);
 	if (r->state != REPLICA_SERVING && r->state != REPLICA_ENDING)
 		return ERR_NO_QUORUM;
-	if (!r->net || (r->standing.alone && r->settled))
+	if (replica_reads_alone(r))
 		return OK;
 	reader_add(r->reader, ready, ctx, replica_boottime_ms());
 	replica_kick(r);
@@ -720,7 +725,7 @@ uint64_t replica_age_ms(struct replica *r)
 {
 	uint64_t current_ms = reader_current_ms(r->reader);
 
-	if (!r->net || (r->standing.alone && r->settled))
+	if (replica_reads_alone(r))
 		return 0;
 	return current_ms ? replica_boottime_ms() - current_ms : UINT64_MAX;
 }

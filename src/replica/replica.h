@@ -72,6 +72,9 @@ uint64_t replica_propose(struct replica *r, const Coordfs__Command *command, rep
  * with OK or an error code when it is. */
 int replica_read_barrier(struct replica *r, void (*ready)(void *ctx, int code), void *ctx);
 
+/* Its answer is at hand: no other member has to be asked. */
+bool replica_reads_alone(const struct replica *r);
+
 /* How long ago everything that had been acknowledged by then was known to be in the state that is applied here, in
  * milliseconds; UINT64_MAX: never yet. */
 uint64_t replica_age_ms(struct replica *r);
