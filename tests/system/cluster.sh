@@ -47,7 +47,8 @@ explain() {
 	[ -e "$LAB/lab" ] || return
 	timeout 60 "$HERE/../../contrib/lab" status
 	for log in "$LAB"/h*/log; do
-		echo "${log#"$LAB/"}:"
+		echo "${log#"$LAB/"}, and cluster/status:"
+		timeout 5 sed 's/^/    /' "${log%log}mnt/cluster/status"
 		tail -n 6 "$log"
 	done
 }
@@ -55,12 +56,16 @@ explain() {
 # hosts N: h1 … hN
 hosts() { seq -f 'h%g' "$1"; }
 
-# cluster N [OPTIONS of lab up]: a new lab; unless --no-start is among the options all members serve
+# cluster N [OPTIONS of lab up]: a new lab; unless --no-start is among the options all members serve, and (when voters=
+# is not, either) vote
 cluster() {
 	local count=$1
 	shift
 	lab down
 	lab up -n "$count" "$@" || fail "no cluster"
+	case " $* " in *--no-start* | *voters=*) return ;; esac
+	# Votes are given one after the other. Until then a majority is not the one that a test counts on.
+	wait_until 30 has_voters h1 "$count"
 }
 
 # whole N [OPTIONS]: the cluster of the case before, when all its members serve; else a new one
