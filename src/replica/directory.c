@@ -116,20 +116,28 @@ static int open_path(struct directory *d, const char *path, struct failure *f)
 	return 0;
 }
 
-static void read_holder(struct directory *d, char pid[static 32])
+#define ENDING " ends" /* after the pid of a holder that closes */
+
+/* pid: digits, or "". Whether the holder said that it ends. */
+static bool read_holder(struct directory *d, char pid[static 32])
 {
+	size_t digits;
+	bool ends;
+
 	pid[0] = '\0';
 	read_small(d->fd, "lock", pid, 32);
-	pid[strspn(pid, "0123456789")] = '\0';
+	digits = strspn(pid, "0123456789");
+	ends = strncmp(pid + digits, ENDING, strlen(ENDING)) == 0;
+	pid[digits] = '\0';
+	return ends;
 }
 
 /* A killed process is gone only when its last thread has ended: until then it keeps what it had locked. */
-static bool holder_is_dying(struct directory *d)
+static bool is_dying(const char *pid)
 {
-	char pid[32], path[64], stat[256] = "";
+	char path[64], stat[256] = "";
 	const char *state;
 
-	read_holder(d, pid);
 	snprintf(path, sizeof path, "/proc/%s/stat", pid);
 	if (!pid[0] || read_small(AT_FDCWD, path, stat, sizeof stat) < 0)
 		return true; /* just gone, or not yet written down */
@@ -148,14 +156,25 @@ static int lock_held(struct directory *d, struct failure *f)
 		    pid[0] ? pid : "(unknown)");
 }
 
+/* umount(8) returns before the daemon has ended its session, and before it even knows: who mounts again at once is to
+ * wait for it. How long, in milliseconds, depends on what the holder is about. */
+static int patience_ms(struct directory *d)
+{
+	char pid[32];
+
+	if (read_holder(d, pid))
+		return 15000; /* it may wait for a leader to end its session */
+	return is_dying(pid) ? 1000 : 200;
+}
+
 static int lock_patiently(struct directory *d)
 {
 	const struct timespec pause = {.tv_nsec = 10000000};
 
-	for (int tries = 0; flock(d->lock_fd, LOCK_EX | LOCK_NB); tries++) {
+	for (int waited_ms = 0; flock(d->lock_fd, LOCK_EX | LOCK_NB); waited_ms += 10) {
 		if (errno != EWOULDBLOCK)
 			return -1;
-		if (tries >= 100 || !holder_is_dying(d)) {
+		if (waited_ms >= patience_ms(d)) {
 			errno = EWOULDBLOCK;
 			return -1;
 		}
@@ -179,14 +198,19 @@ static int lock_directory(struct directory *d, struct failure *f)
 	return 0;
 }
 
-/* For people and for lock_held; that it cannot be written (full disk) matters to nobody else. */
-static void write_pid(struct directory *d)
+/* For people and for who waits for the lock; that it cannot be written (full disk) matters to nobody else. */
+static void write_holder(struct directory *d, const char *what)
 {
 	char pid[32];
-	int size = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+	int size = snprintf(pid, sizeof pid, "%ld%s\n", (long)getpid(), what);
 
 	if (ftruncate(d->lock_fd, 0) || pwrite(d->lock_fd, pid, (size_t)size, 0) != size)
 		return;
+}
+
+void directory_ends(struct directory *d)
+{
+	write_holder(d, ENDING);
 }
 
 /* ---- the marker ---- */
@@ -447,7 +471,7 @@ int directory_open(struct directory *d, const char *path, const char *member, ch
 	if (rc)
 		directory_close(d);
 	else
-		write_pid(d);
+		write_holder(d, "");
 	return rc;
 }
 
@@ -535,7 +559,7 @@ int directory_make(struct directory *d, const char *path, const char *member, ui
 		directory_close(d);
 		return rc;
 	}
-	write_pid(d);
+	write_holder(d, "");
 	return begin_restored(d, member, id, &f);
 }
 

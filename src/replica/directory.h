@@ -45,6 +45,9 @@ struct directory {
  * member's), ERR_CORRUPT (used, but not as ours), ERR_NO_SPACE, ERR_NO_MEMORY. */
 int directory_open(struct directory *d, const char *path, const char *member, char *error, size_t error_size);
 
+/* It will be closed soon: whoever wants to open it waits for that. */
+void directory_ends(struct directory *d);
+
 /* What a new cluster needs is durable in raft/: from now on the directory counts as used. */
 int directory_settle(struct directory *d, char *error, size_t error_size);
 

@@ -435,6 +435,7 @@ void replica_close(struct replica *r, void (*done)(void *ctx), void *ctx)
 
 	r->closed = done;
 	r->closed_ctx = ctx;
+	directory_ends(&r->directory);
 	r->closing_since_ms = replica_now_ms(r);
 	r->observing = false;
 	if (r->state == REPLICA_SERVING && r->engine.up && r->session && r->standing.leader) {

@@ -439,6 +439,20 @@ t_umount() {
 	stop_mount
 }
 
+# umount(8) is back before the daemon has ended.
+t_umount_and_mount_again_at_once() {
+	fresh
+	start_mount
+	local i
+	for i in {1..20}; do
+		echo +1 >"$MNT/counters/a"
+		umount "$MNT"
+		start_mount
+	done
+	assert_content "$MNT/counters/a" '20\n'
+	stop_mount
+}
+
 t_umount_of_a_busy_mount_is_refused() {
 	fresh
 	start_mount
