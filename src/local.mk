@@ -62,6 +62,14 @@ src_libcoordfs_a_SOURCES = \
 	src/front/waiters.c src/front/waiters.h \
 	src/front/widen.c src/front/widen.h \
 	src/front/xattr.c \
+	src/gossip/batch.c \
+	src/gossip/change.c \
+	src/gossip/crdt.c src/gossip/crdt.h \
+	src/gossip/gossip.c src/gossip/gossip.h \
+	src/gossip/internal.h \
+	src/gossip/read.c \
+	src/gossip/state.c \
+	src/gossip/tree.c src/gossip/tree.h \
 	src/machine/attr.c \
 	src/machine/check.c \
 	src/machine/commit.c \

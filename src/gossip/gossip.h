@@ -1,6 +1,6 @@
 /* Room: gossip. The eventual level: what is kept here is not in the log. Each member changes its own copy at once and
- * durably, and members tell one another until all know the same. It may touch base/, proto/, tdb and libuv; net/ and
- * the machine are strangers: messages leave and come through the replica.
+ * durably, and members tell one another until all know the same. It may touch base/, proto/ and libuv; net/ and the
+ * machine are strangers: messages leave and come through the replica.
  *
  * An object is known by its place: the inode number (in the machine) of the object or directory that was made eventual,
  * and the path below it. Its state is a join of semilattices, so that it does not matter how often, in which order and
@@ -36,7 +36,8 @@ struct gossip_config {
 };
 
 /* Where an object is: root is the number of the inode that was made eventual, path what follows, without a slash at
- * either end; "" is that object itself. Borrowed. */
+ * either end; "" is that object itself. Borrowed. That one is made and removed by the machine, and always there: while
+ * nothing was put into it, it is a GOSSIP_NOTHING, an empty file and a counter of 0. */
 struct gossip_place {
 	uint64_t root;
 	const char *path;
@@ -60,6 +61,7 @@ typedef void (*gossip_done)(void *ctx, int code);
 /* Open or create. On an error one line in error. ERR_CORRUPT: damaged, nothing is changed. */
 int gossip_open(uv_loop_t *loop, const struct gossip_config *config, struct gossip **out, char *error,
 		size_t error_size);
+/* What was accepted is finished first. done is called from the loop, when g is freed. */
 void gossip_close(struct gossip *g, void (*done)(void *ctx), void *ctx);
 
 /* The members that are to know everything, this one among them or not. Copied. */
@@ -69,35 +71,40 @@ void gossip_receive(struct gossip *g, uint64_t from, const Coordfs__Envelope *e)
 /* An eventual object or directory of the machine was removed, with all that it held. */
 void gossip_forget_root(struct gossip *g, uint64_t root);
 
-/* ---- reading: at once, from what is known here ---- */
+/* ---- reading: at once, what is known here and on this member's disk ---- */
 
 int gossip_attr(struct gossip *g, const struct gossip_place *at, struct gossip_attr *out); /* ERR_NOT_FOUND */
-/* A file's content. Borrowed until the next call. ERR_NOT_FOUND, ERR_IS_DIRECTORY. */
+/* A file's content. Borrowed until the next call. ERR_NOT_FOUND, ERR_IS_DIRECTORY, ERR_NOT_SUPPORTED: a counter. */
 int gossip_content(struct gossip *g, const struct gossip_place *at, const void **data, size_t *size);
 /* The entries of a directory after cookie (0: from the start), in an order that holds while the daemon lives. each
  * returns false to stop. */
 int gossip_list(struct gossip *g, const struct gossip_place *at, uint64_t cookie,
 		bool (*each)(void *ctx, uint64_t cookie, const char *name, const struct gossip_attr *attr), void *ctx);
-/* Each member's share of a counter. */
+/* Each member's share of a counter, since it was last removed. */
 int gossip_shares(struct gossip *g, const struct gossip_place *at,
 		  void (*each)(void *ctx, uint64_t member, uint64_t added, uint64_t taken), void *ctx);
 
 /* ---- changing: accepted at once, told when durable. What cannot be is refused by the return value (negative, done is
- * not called); 0: done will be. ---- */
+ * not called); 0: done will be. Each starts from what was accepted before. ERR_NOT_FOUND: it is not there,
+ * ERR_IS_DIRECTORY, ERR_NOT_SUPPORTED: of another kind, ERR_NAME_TOO_LONG, ERR_INVALID: no such path can be,
+ * ERR_NO_MEMORY, ERR_CANCELED: closing. ---- */
 
 struct gossip_owner {
 	uint32_t uid, gid, mode;
 };
-/* Make it; it is no error when it is there as the same kind (add wins). ERR_EXISTS: as another kind, ERR_NOT_FOUND: the
- * directory above, ERR_NAME_TOO_LONG. */
+/* Make it; it is no error when it is there as the same kind: nothing changes. ERR_EXISTS: as another kind, ERR_NOT_FOUND,
+ * ERR_NOT_DIRECTORY: what is above. */
 int gossip_create(struct gossip *g, const struct gossip_place *at, enum gossip_kind kind,
 		  const struct gossip_owner *owner, gossip_done done, void *ctx);
 int gossip_set_owner(struct gossip *g, const struct gossip_place *at, const struct gossip_owner *owner,
 		     gossip_done done, void *ctx);
-int gossip_add(struct gossip *g, const struct gossip_place *at, int64_t amount, gossip_done done, void *ctx); /* ERR_RANGE */
+/* ERR_RANGE: the value, as it is known here, would be beyond 64 bits. */
+int gossip_add(struct gossip *g, const struct gossip_place *at, int64_t amount, gossip_done done, void *ctx);
 /* The new whole content. ERR_TOO_BIG beyond LIMIT_FILE_BYTES. */
 int gossip_put(struct gossip *g, const struct gossip_place *at, const void *data, size_t size, gossip_done done,
 	       void *ctx);
-int gossip_remove(struct gossip *g, const struct gossip_place *at, gossip_done done, void *ctx); /* ERR_NOT_EMPTY */
+/* Of a counter, a file or a directory: all that is known of it here. What others do at the same time survives.
+ * ERR_NOT_EMPTY. */
+int gossip_remove(struct gossip *g, const struct gossip_place *at, gossip_done done, void *ctx);
 
 #endif

@@ -1,0 +1,439 @@
+#include "gossip/tree.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+#include <xxhash.h>
+
+#include "base/limits.h"
+
+#define BITS_MIN 8u
+
+/* ---- blobs ---- */
+
+struct blob *blob_new(const struct node *n, const struct record *r)
+{
+	struct blob *b = NULL;
+	uint8_t *data;
+	size_t size;
+
+	if (record_pack(r, &data, &size))
+		return NULL;
+	b = malloc(sizeof *b + size);
+	if (b) {
+		b->references = 1;
+		b->size = (uint32_t)size;
+		b->hash = XXH3_64bits_withSeed(data, size, n->hash);
+		memcpy(b->data, data, size);
+	}
+	free(data);
+	return b;
+}
+
+struct blob *blob_hold(struct blob *b)
+{
+	if (b)
+		b->references++;
+	return b;
+}
+
+void blob_drop(struct blob *b)
+{
+	if (b && --b->references == 0)
+		free(b);
+}
+
+bool blob_equal(const struct blob *a, const struct blob *b)
+{
+	if (!a || !b)
+		return a == b;
+	return a->hash == b->hash && a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
+}
+
+/* ---- the table ---- */
+
+int tree_init(struct tree *t)
+{
+	*t = (struct tree){.bits = BITS_MIN};
+	t->chains = calloc((size_t)1 << t->bits, sizeof *t->chains);
+	return t->chains ? 0 : ERR_NO_MEMORY;
+}
+
+static void free_node(struct node *n)
+{
+	blob_drop(n->durable);
+	blob_drop(n->current);
+	free(n->folder);
+	free(n);
+}
+
+void tree_fini(struct tree *t)
+{
+	for (size_t i = 0; t->chains && i < (size_t)1 << t->bits; i++)
+		for (struct node *n = t->chains[i], *next; n; n = next) {
+			next = n->chain;
+			free_node(n);
+		}
+	free(t->chains);
+	*t = (struct tree){0};
+}
+
+static struct node **chain_of(const struct tree *t, uint64_t hash)
+{
+	return &t->chains[hash >> (64 - t->bits)];
+}
+
+/* Growing is no duty: without memory the chains get longer. */
+static void grow(struct tree *t)
+{
+	size_t old = (size_t)1 << t->bits;
+	struct node **chains = calloc(old * 2, sizeof *chains), **former = t->chains;
+
+	if (!chains)
+		return;
+	t->chains = chains;
+	t->bits++;
+	for (size_t i = 0; i < old; i++)
+		for (struct node *n = former[i], *next; n; n = next) {
+			struct node **to = chain_of(t, n->hash);
+
+			next = n->chain;
+			n->chain = *to;
+			*to = n;
+		}
+	free(former);
+}
+
+static void table_add(struct tree *t, struct node *n)
+{
+	struct node **chain;
+
+	if (t->count >= (size_t)1 << t->bits)
+		grow(t);
+	chain = chain_of(t, n->hash);
+	n->chain = *chain;
+	*chain = n;
+	t->count++;
+}
+
+static void table_remove(struct tree *t, struct node *n)
+{
+	struct node **at = chain_of(t, n->hash);
+
+	while (*at != n)
+		at = &(*at)->chain;
+	*at = n->chain;
+	t->count--;
+}
+
+/* ---- places ---- */
+
+static int check_name(const char *name, size_t size)
+{
+	if (size > LIMIT_NAME_BYTES)
+		return ERR_NAME_TOO_LONG;
+	if (size == 0 || (size == 1 && name[0] == '.') || (size == 2 && memcmp(name, "..", 2) == 0))
+		return ERR_INVALID;
+	return 0;
+}
+
+int tree_check_place(const struct gossip_place *at)
+{
+	const char *name = at->path;
+	unsigned depth = 0;
+
+	if (at->root == 0)
+		return ERR_INVALID;
+	if (strlen(at->path) > LIMIT_PATH_BYTES)
+		return ERR_NAME_TOO_LONG;
+	while (at->path[0]) {
+		size_t size = strcspn(name, "/");
+		int rc = ++depth > LIMIT_DEPTH ? ERR_NAME_TOO_LONG : check_name(name, size);
+
+		if (rc)
+			return rc;
+		if (!name[size])
+			return 0;
+		name += size + 1;
+	}
+	return 0;
+}
+
+static uint64_t hash_of(uint64_t root, const char *path, size_t size)
+{
+	return XXH3_64bits_withSeed(path, size, root);
+}
+
+/* Compared from its end. */
+static bool is_at(const struct node *n, uint64_t root, const char *path, size_t size)
+{
+	for (; n->parent; n = n->parent) {
+		if (size < n->name_size || memcmp(path + size - n->name_size, n->name, n->name_size) != 0)
+			return false;
+		size -= n->name_size;
+		if (n->parent->parent && (size == 0 || path[--size] != '/'))
+			return false;
+	}
+	return size == 0 && n->number == root;
+}
+
+static struct node *find(const struct tree *t, uint64_t root, const char *path, size_t size)
+{
+	uint64_t hash = hash_of(root, path, size);
+	struct node *n = *chain_of(t, hash);
+
+	while (n && (n->hash != hash || !is_at(n, root, path, size)))
+		n = n->chain;
+	return n;
+}
+
+struct node *tree_find(const struct tree *t, const struct gossip_place *at)
+{
+	return find(t, at->root, at->path, strlen(at->path));
+}
+
+struct node *tree_by_hash(const struct tree *t, uint64_t hash)
+{
+	struct node *n = *chain_of(t, hash);
+
+	while (n && n->hash != hash)
+		n = n->chain;
+	return n;
+}
+
+const struct node *node_root(const struct node *n)
+{
+	while (n->parent)
+		n = n->parent;
+	return n;
+}
+
+uint64_t node_path(const struct node *n, char out[])
+{
+	const struct node *at;
+	size_t size = 0;
+
+	for (at = n; at->parent; at = at->parent)
+		size += at->name_size + (at->parent->parent != NULL);
+	out[size] = '\0';
+	for (at = n; at->parent; at = at->parent) {
+		size -= at->name_size;
+		memcpy(out + size, at->name, at->name_size);
+		if (at->parent->parent)
+			out[--size] = '/';
+	}
+	return at->number;
+}
+
+/* ---- nodes ---- */
+
+static struct folder *folder_of(struct node *n)
+{
+	if (!n->folder)
+		n->folder = calloc(1, sizeof *n->folder);
+	return n->folder;
+}
+
+static struct node *make(struct tree *t, uint64_t root, const char *path, size_t size);
+
+/* Where the last name begins; the directory above ends before the slash. */
+static size_t name_at(const char *path, size_t size)
+{
+	while (size > 0 && path[size - 1] != '/')
+		size--;
+	return size;
+}
+
+static struct node *make_below(struct tree *t, uint64_t root, const char *path, size_t size)
+{
+	size_t begin = name_at(path, size);
+	struct node *parent = make(t, root, path, begin ? begin - 1 : 0);
+	struct folder *folder = parent ? folder_of(parent) : NULL;
+	struct node *n = folder ? calloc(1, sizeof *n + (size - begin) + 1) : NULL;
+
+	if (!n) {
+		if (parent)
+			tree_prune(t, parent);
+		return NULL;
+	}
+	n->name_size = (uint8_t)(size - begin);
+	memcpy(n->name, path + begin, size - begin);
+	n->parent = parent;
+	n->number = ++t->cookie;
+	DL_APPEND(folder->children, n);
+	return n;
+}
+
+static struct node *make_root(uint64_t root)
+{
+	struct node *n = calloc(1, sizeof *n + 1);
+
+	if (n)
+		n->number = root;
+	return n;
+}
+
+static struct node *make(struct tree *t, uint64_t root, const char *path, size_t size)
+{
+	struct node *n = find(t, root, path, size);
+
+	if (n)
+		return n;
+	n = size ? make_below(t, root, path, size) : make_root(root);
+	if (!n)
+		return NULL;
+	n->hash = hash_of(root, path, size);
+	table_add(t, n);
+	return n;
+}
+
+struct node *tree_make(struct tree *t, const struct gossip_place *at)
+{
+	return make(t, at->root, at->path, strlen(at->path));
+}
+
+static bool says_something(const struct node *n)
+{
+	return n->durable || n->current || n->dirty || n->staged || (n->folder && n->folder->children);
+}
+
+static void take_away(struct tree *t, struct node *n)
+{
+	table_remove(t, n);
+	if (n->parent) {
+		if (n->parent->folder->cursor == n)
+			n->parent->folder->cursor = NULL;
+		DL_DELETE(n->parent->folder->children, n);
+	}
+	free_node(n);
+}
+
+void tree_prune(struct tree *t, struct node *n)
+{
+	while (n && !says_something(n)) {
+		struct node *parent = n->parent;
+
+		take_away(t, n);
+		n = parent;
+	}
+}
+
+/* ---- what is durable ---- */
+
+enum gossip_kind node_kind(const struct node *n)
+{
+	return n->folder && n->folder->visible ? GOSSIP_DIRECTORY : (enum gossip_kind)n->kind;
+}
+
+/* Whether it can be seen, and so on upwards. */
+static void settle_visible(struct node *n)
+{
+	for (; n; n = n->parent) {
+		bool visible = node_kind(n) != GOSSIP_NOTHING;
+
+		if (visible == n->visible)
+			return;
+		n->visible = visible;
+		if (n->parent)
+			n->parent->folder->visible += visible ? 1 : (size_t)-1;
+	}
+}
+
+void node_set_current(struct node *n, struct blob *b)
+{
+	blob_drop(n->current);
+	n->current = b;
+}
+
+static void digest_toggle(struct tree *t, const struct node *n)
+{
+	if (!n->durable)
+		return;
+	t->buckets[n->hash >> 56] ^= n->durable->hash;
+	if (n->kind != GOSSIP_NOTHING)
+		t->living ^= n->durable->hash;
+}
+
+static void summarize(struct node *n, const struct record *r)
+{
+	n->kind = (uint8_t)record_kind(r);
+	n->gone = r->gone;
+	n->value = n->kind == GOSSIP_COUNTER ? record_value(r) : 0;
+	n->size = n->kind == GOSSIP_FILE ? r->file.size : 0;
+	n->owner = r->owner;
+	n->changed_ms = r->changed_ms;
+}
+
+static void list_by_version(struct tree *t, struct node *n)
+{
+	if (n->durable)
+		DL_DELETE2(t->by_version, n, older, newer);
+	n->older = n->newer = NULL;
+}
+
+void tree_set_durable(struct tree *t, struct node *n, struct blob *b, const struct record *record)
+{
+	static const struct record nothing = {0};
+
+	digest_toggle(t, n);
+	list_by_version(t, n);
+	t->records += (b != NULL) - (size_t)(n->durable != NULL);
+	t->bytes += (b ? b->size : 0) - (uint64_t)(n->durable ? n->durable->size : 0);
+	blob_drop(n->durable);
+	n->durable = blob_hold(b);
+	summarize(n, b ? record : &nothing);
+	digest_toggle(t, n);
+	n->version = ++t->version;
+	if (b)
+		DL_APPEND2(t->by_version, n, older, newer);
+	settle_visible(n);
+}
+
+/* ---- all below ---- */
+
+struct node_list {
+	struct node **nodes;
+	size_t count, capacity;
+};
+
+/* Parents come before their children. */
+static int list_below(struct node_list *l, struct node *n)
+{
+	struct node *child;
+
+	if (!n->folder)
+		return 0;
+	DL_FOREACH (n->folder->children, child) {
+		if (l->count == l->capacity) {
+			size_t capacity = l->capacity * 2 + 64;
+			struct node **nodes = realloc(l->nodes, capacity * sizeof *nodes);
+
+			if (!nodes)
+				return ERR_NO_MEMORY;
+			l->nodes = nodes;
+			l->capacity = capacity;
+		}
+		l->nodes[l->count++] = child;
+		if (list_below(l, child))
+			return ERR_NO_MEMORY;
+	}
+	return 0;
+}
+
+int tree_clear_below(struct tree *t, struct node *n)
+{
+	struct node_list l = {0};
+	int rc = list_below(&l, n);
+
+	while (!rc && l.count > 0) {
+		struct node *last = l.nodes[--l.count];
+
+		node_set_current(last, NULL);
+		if (last->durable)
+			tree_set_durable(t, last, NULL, NULL);
+		if (!says_something(last))
+			take_away(t, last);
+	}
+	free(l.nodes);
+	return rc;
+}
