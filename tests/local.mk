@@ -20,8 +20,8 @@ AM_TESTS_ENVIRONMENT = \
 	COORDFS_VERSION='$(PACKAGE_VERSION)'; export COORDFS_VERSION; \
 	CC='$(CC)'; export CC;
 
-EXTRA_DIST += tests/driver tests/asan.supp tests/leaks.supp
-CLEANFILES += tests/system.lock
+EXTRA_DIST += tests/driver tests/asan.supp tests/leaks.supp tests/tsan.supp
+CLEANFILES += tests/system.lock.*
 
 # ---- unit ----------------------------------------------------------------------------------------------------------
 
@@ -198,6 +198,8 @@ CLUSTER_TESTS = \
 	tests/system/roles.sh \
 	tests/system/partition.sh \
 	tests/system/weak.sh \
+	tests/system/upgrade.sh \
+	tests/system/rolling.sh \
 	tests/system/failover.sh
 
 TESTS += $(SYSTEM_TESTS) $(CLUSTER_TESTS)

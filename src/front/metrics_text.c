@@ -150,6 +150,7 @@ void metrics_print_figures(FILE *out, const struct status_figures *s)
 		m->read_rounds);
 	counter(out, "forwarded_total", "Changes of other members that were taken, while leading.", m->forwarded);
 	counter(out, "resent_total", "Times that changes were sent to the leader anew.", m->resent);
+	counter(out, "images_fetched_total", "States that were fetched whole, after lagging too far.", m->images_fetched);
 	counter(out, "messages_sent_total", "Messages to other members.", m->messages_sent);
 	counter(out, "messages_received_total", "Messages from other members.", m->messages_received);
 	counter(out, "messages_dropped_total", "Messages that could not be sent.", m->messages_dropped);
