@@ -200,11 +200,12 @@ CLUSTER_TESTS = \
 	tests/system/weak.sh \
 	tests/system/upgrade.sh \
 	tests/system/rolling.sh \
+	tests/system/hostile.sh \
 	tests/system/failover.sh
 
 TESTS += $(SYSTEM_TESTS) $(CLUSTER_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) $(CLUSTER_TESTS) tests/system/lib.sh tests/system/cluster.sh tests/system/hears.py \
-	tests/system/slept.c
+	tests/system/hostile.py tests/system/slept.c
 
 # op: system calls for the shell; hammer: writers for crash.sh; adder: a client of a cluster
 check_PROGRAMS += tests/system/op tests/system/hammer tests/system/adder
