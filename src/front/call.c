@@ -158,9 +158,24 @@ void call_settled(struct parked *list)
 /* ---- changes ---- */
 
 /* A change is not given up at a signal: nobody would know whether it took place. It ends in time by itself. */
-static void on_done(void *ctx, const struct reply *reply)
+struct parked *call_keep(const struct call *c)
 {
-	struct parked *p = ctx;
+	struct front *f = front_of(c->req);
+	struct parked *p = parked_new(f, c);
+
+	if (p)
+		return p;
+	if (c->refused) {
+		struct call now = *c;
+
+		c->refused(f, &now);
+	}
+	reply_code(c->req, ERR_NO_MEMORY);
+	return NULL;
+}
+
+void call_done(struct parked *p, const struct reply *reply)
+{
 	struct call *c = &p->call;
 
 	if (reply->code < 0) {
@@ -176,19 +191,15 @@ static void on_done(void *ctx, const struct reply *reply)
 	free(p);
 }
 
+static void on_done(void *ctx, const struct reply *reply)
+{
+	call_done(ctx, reply);
+}
+
 void call_propose(const struct call *c, const Coordfs__Command *command)
 {
-	struct front *f = front_of(c->req);
-	struct parked *p = parked_new(f, c);
+	struct parked *p = call_keep(c);
 
-	if (!p) {
-		if (c->refused) {
-			struct call now = *c;
-
-			c->refused(f, &now);
-		}
-		reply_code(c->req, ERR_NO_MEMORY);
-		return;
-	}
-	replica_propose(f->replica, command, on_done, p);
+	if (p)
+		replica_propose(p->front->replica, command, on_done, p);
 }

@@ -70,6 +70,7 @@ struct notes;	     /* notes.c: the last error of each path, for `.info` */
 struct loop_io;	     /* loop.c: the poll handle, buffer and spin state */
 struct transactions; /* transactions.c */
 struct widener;	     /* widen.c */
+struct parked;	     /* call.c: a call that waits */
 struct names;	     /* dynamic.c: nodes that have a name instead of a number */
 
 struct front {
@@ -172,6 +173,11 @@ bool call_must_settle_all(struct front *f, const struct call *c);
  * after c->refused was called; else c->answer is called, which answers, or, when it is NULL, the request gets plain
  * success. */
 void call_propose(const struct call *c, const Coordfs__Command *command);
+
+/* The same for a change that goes another way: keep the call, and when the change is made, or refused, give it to
+ * call_done with the reply. NULL: no memory; it was answered. */
+struct parked *call_keep(const struct call *c);
+void call_done(struct parked *p, const struct reply *reply);
 
 /* ---- the classes ---- */
 

@@ -85,7 +85,6 @@ void handle_write_ends(struct handle *h, uint64_t now_ns);
 
 /* ---- effects of a close that are still on their way ---- */
 
-struct parked; /* call.c */
 /* The list of calls that wait, or NULL: nothing is on its way. */
 struct parked **handles_unsettled(struct handles *t, uint64_t inode);
 /* Those that wait for all that is on its way now, of whatever inode. */
