@@ -128,6 +128,14 @@ static fuse_ino_t lookup_own(struct txn *t, const char *name)
 	return i < 0 ? 0 : node_make(NODE_TXN, t->slot, txn_names[i].inode);
 }
 
+/* What is eventual holds nothing in the view. */
+int txn_check_strong(struct view view, uint64_t inode)
+{
+	struct attr a;
+
+	return view_attr(view, inode, &a) == OK && a.consistency == CONSISTENCY_EVENTUAL ? ERR_NOT_SUPPORTED : OK;
+}
+
 static int lookup(struct txn *t, uint64_t parent, const char *name, fuse_ino_t *out)
 {
 	struct bytes bytes = {name, strlen(name)};
@@ -135,6 +143,8 @@ static int lookup(struct txn *t, uint64_t parent, const char *name, fuse_ino_t *
 	uint64_t inode;
 	int code = txn_view(t, &view);
 
+	if (code == OK && txn_check_strong(view, parent) < 0)
+		return ERR_NOT_SUPPORTED;
 	if (code == OK)
 		code = view_lookup(view, parent, bytes, &inode, NULL);
 	if (t->inner && t->state == TXN_ACTIVE && transaction_saw_entry(t->inner, parent, bytes) < 0)
@@ -154,7 +164,7 @@ static void txn_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		node = lookup_own(t, name);
 	else if (t)
 		code = lookup(t, node_inode(parent), name, &node);
-	if (code == ERR_QUOTA)
+	if (code == ERR_QUOTA || code == ERR_NOT_SUPPORTED)
 		reply_code(req, code);
 	else
 		virtual_reply_entry(req, node);
@@ -180,6 +190,8 @@ static int list_objects(struct txn *t, struct dir_reply *d, fuse_ino_t node, uin
 
 	if (code < 0)
 		return own_name(node_inode(node)) ? OK : code;
+	if (txn_check_strong(mirror.view, node_inode(node)) < 0)
+		return ERR_NOT_SUPPORTED;
 	if (t->state == TXN_ACTIVE)
 		code = transaction_saw_names(t->inner, node_inode(node));
 	return code < 0 ? code : mirror_list(&mirror, node_inode(node), offset);
@@ -240,6 +252,8 @@ static int open_kind(struct txn *t, fuse_ino_t node, enum inode_kind *kind)
 	code = txn_view(t, &view);
 	if (code == OK)
 		code = view_attr(view, node_inode(node), &a);
+	if (code == OK)
+		code = txn_check_strong(view, node_inode(node));
 	if (code == OK)
 		*kind = a.kind;
 	return code;

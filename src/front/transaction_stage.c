@@ -238,6 +238,15 @@ void txn_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t 
 		stage_and_reply(req, t, q.parent, &command);
 }
 
+static bool is_eventual(struct txn *t, uint64_t parent, const char *name)
+{
+	struct view view;
+	uint64_t inode;
+
+	return txn_view(t, &view) == OK && view_lookup(view, parent, bytes_of_text(name), &inode, NULL) == OK &&
+	       txn_check_strong(view, inode) < 0;
+}
+
 static void stage_remove(fuse_req_t req, fuse_ino_t parent, const char *name, bool directory)
 {
 	Coordfs__Command command = COORDFS__COMMAND__INIT;
@@ -249,7 +258,9 @@ static void stage_remove(fuse_req_t req, fuse_ino_t parent, const char *name, bo
 	q.directory = directory;
 	command.of_case = COORDFS__COMMAND__OF_REMOVE;
 	command.remove = &q;
-	if (t)
+	if (t && is_eventual(t, q.parent, name))
+		refuse(req, t, q.parent, ERR_NOT_SUPPORTED, "what is eventual is removed outside of transactions");
+	else if (t)
 		stage_and_reply(req, t, q.parent, &command);
 }
 

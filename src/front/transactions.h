@@ -124,6 +124,8 @@ int txn_view(struct txn *t, struct view *out);
 
 /* May be changed: OK, else ERR_READ_ONLY. */
 int txn_check_open(struct txn *t);
+/* ERR_NOT_SUPPORTED: it is eventual. */
+int txn_check_strong(struct view view, uint64_t inode);
 
 int transactions_attr(struct front *f, fuse_ino_t node, struct stat *out);
 
