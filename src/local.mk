@@ -117,6 +117,7 @@ src_libcoordfs_a_SOURCES = \
 	src/replica/cluster.c \
 	src/replica/directory.c src/replica/directory.h \
 	src/replica/engine.c \
+	src/replica/eventual.c \
 	src/replica/fetch.c \
 	src/replica/internal.h \
 	src/replica/join.c src/replica/join.h \

@@ -9,6 +9,7 @@
  *   peers.c      envelopes in and out, news of the members, addresses
  *   cluster.c    members as people see them; changes of the cluster, made by the leader
  *   joining.c    a new member asks to be let in
+ *   eventual.c   the eventual level, which is gossip's
  *   snapshot.c   images, written by a child process; fetch.c images from the leader
  *   backup.c     images for people; child.c the process that writes them
  *   directory.c  the data directory; logcheck.c its log, before libraft sees it
@@ -23,6 +24,7 @@
 #include <uthash.h>
 
 #include "base/log.h"
+#include "gossip/gossip.h"
 #include "machine/level.h"
 #include "net/net.h"
 #include "replica/directory.h"
@@ -284,6 +286,13 @@ void joining_answered(struct replica *r, const Coordfs__JoinResult *result);
 void joining_fini(struct replica *r);
 void joining_asked(struct replica *r, const Coordfs__JoinRequest *request, unsigned protocol);
 
+/* ---- eventual.c ---- */
+
+int eventual_open(struct replica *r, char *error, size_t error_size); /* once the directory says who we are */
+void eventual_members_changed(struct replica *r);
+void eventual_receive(struct replica *r, const Coordfs__Envelope *e);
+void eventual_close(struct replica *r); /* r->gossip is NULL when it is done; kicks */
+
 /* ---- replica.c ---- */
 
 enum replica_state {
@@ -322,6 +331,8 @@ struct replica {
 	struct fetch fetch;
 	struct net *net; /* NULL: it listens to nobody */
 	bool net_closing;
+	struct gossip *gossip; /* NULL: not open (yet) */
+	bool gossip_closing;
 	struct peer *peers;
 	/* news of all members, from the leader */
 	Coordfs__ClusterView *view;

@@ -134,6 +134,7 @@ static void forget_removed(struct replica *r)
 
 void peers_members_changed(struct replica *r)
 {
+	eventual_members_changed(r);
 	if (!r->net || !r->machine)
 		return;
 	machine_members(r->machine, member_known, r);
@@ -429,6 +430,9 @@ static void dispatch(struct replica *r, const Coordfs__Envelope *e)
 		break;
 	case COORDFS__ENVELOPE__OF_JOIN_RESULT:
 		joining_answered(r, e->join_result);
+		break;
+	case COORDFS__ENVELOPE__OF_GOSSIP:
+		eventual_receive(r, e);
 		break;
 	default:
 		break; /* of a newer version: nothing that must be answered */

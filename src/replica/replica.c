@@ -407,7 +407,8 @@ static void advance_close(struct replica *r)
 	if (r->engine.up && !r->engine.closing)
 		engine_stop(r, NULL);
 	peers_close(r);
-	if (!engine_is_idle(r) || r->chores.running || r->net || r->fetch.syncing ||
+	eventual_close(r);
+	if (!engine_is_idle(r) || r->chores.running || r->net || r->gossip || r->fetch.syncing ||
 	    uv_is_closing((uv_handle_t *)&r->tick))
 		return;
 	if (r->started)
@@ -609,7 +610,8 @@ static void abandon(struct replica *r)
 	r->failure_told = true; /* by replica_open's result */
 	r->state = REPLICA_FAILED;
 	peers_close(r);
-	while (!engine_is_idle(r) || r->net) {
+	eventual_close(r);
+	while (!engine_is_idle(r) || r->net || r->gossip) {
 		uv_run(loop, UV_RUN_ONCE);
 		engine_run(r);
 	}
@@ -633,6 +635,9 @@ int replica_start(struct replica *r, char *error, size_t error_size)
 		return rc;
 	}
 	r->started = true;
+	rc = eventual_open(r, error, error_size);
+	if (rc)
+		return rc;
 	rc = engine_start(r, error, error_size);
 	if (rc)
 		return rc;

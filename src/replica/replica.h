@@ -1,5 +1,5 @@
 /* Room: replica. Makes the machine durable and (with peers) replicated: the log is libraft's, one entry a
- * command. It may touch base/, proto/, machine/, store/, libraft and libuv. One replica is one log, one
+ * command. It may touch base/, proto/, machine/, store/, net/, gossip/, libraft and libuv. One replica is one log, one
  * machine, one store; an object, never a global: a process may hold several.
  *
  * A command is proposed, stored on a majority of the voters (of one: on disk), applied by the machine, and
@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "base/log.h"
+#include "gossip/gossip.h"
 #include "machine/machine.h"
 
 struct replica;
@@ -35,6 +36,8 @@ struct replica_config {
 	unsigned replace_ms; /* a voter that was silent for so long gives its vote to a standby; 0: 60 s */
 	uint64_t snapshot_log_bytes; /* of log between two images; 0: as the state's size suggests */
 	struct machine_observer observer;
+	/* gossip_config's changed, with the observer's ctx. May be NULL. */
+	void (*eventual_changed)(void *ctx, uint64_t root, const char *path);
 	/* The machine is about to be replaced by a newer state from the leader, because this member lagged too far:
 	 * let go of all that points into it (views). Then: it was replaced; events in between were not seen. Both from
 	 * the loop, from nobody else's call. May be NULL. */
@@ -80,6 +83,8 @@ bool replica_reads_alone(const struct replica *r);
 uint64_t replica_age_ms(struct replica *r);
 
 struct machine *replica_machine(struct replica *r); /* another one after config.restored */
+/* The eventual level, which goes on without a majority. Not before config.ready, and not after replica_close. */
+struct gossip *replica_gossip(struct replica *r);
 /* This mount's session. When it is lost the observer gets EVENT_SESSION_END for it (before any other member can be
  * granted what it held), and a new one is opened as soon as there is a leader. 0: none at present. */
 uint64_t replica_session(const struct replica *r);
