@@ -201,6 +201,7 @@ CLUSTER_TESTS = \
 	tests/system/upgrade.sh \
 	tests/system/rolling.sh \
 	tests/system/hostile.sh \
+	tests/system/fifty.sh \
 	tests/system/failover.sh
 
 TESTS += $(SYSTEM_TESTS) $(CLUSTER_TESTS)
