@@ -23,6 +23,13 @@ src_libcoordfs_a_SOURCES = \
 	src/front/dispatch.c \
 	src/front/dynamic.c src/front/dynamic.h \
 	src/front/events.c \
+	src/front/eventual.c src/front/eventual.h src/front/eventual_table.h \
+	src/front/eventual_class.c \
+	src/front/eventual_counters.c \
+	src/front/eventual_files.c \
+	src/front/eventual_info.c \
+	src/front/eventual_names.c \
+	src/front/eventual_roots.c \
 	src/front/files.c \
 	src/front/front.h \
 	src/front/generated.c src/front/generated.h \

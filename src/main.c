@@ -261,6 +261,7 @@ static int open_replica(struct program *p, char *error, size_t error_size)
 				.before_gone = front_before_gone,
 				.log = front_log,
 			},
+		.eventual_changed = front_eventual_changed,
 		.restoring = on_restoring,
 		.restored = on_restored,
 		.ready = on_ready,

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "front/eventual.h"
+
 int attr_now(struct front *f, uint64_t inode, struct attr *out, struct orphan **orphan)
 {
 	int code;
@@ -13,7 +15,11 @@ int attr_now(struct front *f, uint64_t inode, struct attr *out, struct orphan **
 		*out = (*orphan)->attr;
 		return OK;
 	}
-	code = view_attr(view_now(f), inode, out);
+	code = node_is_eventual(inode) ? eventual_attr(f, inode, out) : view_attr(view_now(f), inode, out);
+	if (code == OK)
+		eventual_fill(f, out);
+	if (code == OK && out->consistency == CONSISTENCY_EVENTUAL && handles_unsettled(f->handles, inode))
+		out->size = 0; /* as eventual_files.c */
 	return code == ERR_NOT_FOUND ? ERR_STALE : code;
 }
 

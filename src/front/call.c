@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "front/eventual.h"
 #include "front/handle.h"
 
 struct call call_of(fuse_req_t req, fuse_ino_t node, const char *name, const struct fuse_file_info *fi)
@@ -90,18 +91,21 @@ void call_here(struct call *c)
 	c->run(front_of(c->req), c);
 }
 
-/* Where a strong read costs no round it is as good, and the level is not looked up. */
-static bool is_weak(struct front *f, uint64_t inode)
+/* Eventual or weak: what is known here is what is read. Where a strong read costs no round it is as good as a weak one,
+ * and the level is not looked up. */
+static bool is_read_here(struct front *f, uint64_t inode)
 {
 	struct attr a;
 
+	if (node_is_eventual(inode) || eventual_is_root(f, inode))
+		return true;
 	return !replica_reads_alone(f->replica) &&
 	       view_attr(machine_view(replica_machine(f->replica)), inode, &a) == OK && a.consistency == CONSISTENCY_WEAK;
 }
 
 void call_read(struct call *c, uint64_t inode)
 {
-	if (is_weak(front_of(c->req), inode))
+	if (is_read_here(front_of(c->req), inode))
 		call_here(c);
 	else
 		call_strong(c);

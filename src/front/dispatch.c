@@ -4,21 +4,23 @@
  * may have it: lseek, copy_file_range, ioctl and access are better off in the kernel.) */
 
 #include "front/front.h"
+#include "front/eventual.h"
 #include "front/virtual.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 
+#include "front/handle.h"
 #include "front/mount.h"
 
 static const struct fuse_lowlevel_ops nothing;
 
-static const struct fuse_lowlevel_ops *ops_of(fuse_ino_t node)
+static const struct fuse_lowlevel_ops *ops_of(fuse_req_t req, fuse_ino_t node)
 {
 	switch (node_class(node)) {
 	case NODE_MACHINE:
-		return &machine_class_ops;
+		return eventual_is_root(front_of(req), node) ? &eventual_class_ops : &machine_class_ops;
 	case NODE_INFO:
 	case NODE_INFO_SELF:
 		return &info_class_ops;
@@ -28,16 +30,37 @@ static const struct fuse_lowlevel_ops *ops_of(fuse_ino_t node)
 		return &txn_class_ops;
 	case NODE_DYNAMIC:
 		return &dynamic_class_ops;
+	case NODE_EVENTUAL:
+		return &eventual_class_ops;
+	case NODE_EVENTUAL_INFO:
+	case NODE_EVENTUAL_SELF:
+		return &eventual_info_class_ops;
 	default:
 		return &nothing;
 	}
+}
+
+/* Closing and locking a file go the way of its opening, whatever became of it since. */
+static const struct fuse_lowlevel_ops *ops_of_open(fuse_req_t req, fuse_ino_t node, const struct fuse_file_info *fi)
+{
+	if (node_class(node) != NODE_MACHINE)
+		return ops_of(req, node);
+	return handle_of(fi) && handle_of(fi)->eventual ? &eventual_class_ops : &machine_class_ops;
+}
+
+/* Its content is where it is now; of what was removed, where it was. */
+static const struct fuse_lowlevel_ops *ops_of_content(fuse_req_t req, fuse_ino_t node, const struct fuse_file_info *fi)
+{
+	const struct fuse_lowlevel_ops *ops = ops_of(req, node);
+
+	return ops == &machine_class_ops ? ops_of_open(req, node, fi) : ops;
 }
 
 /* ---- names ---- */
 
 static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(parent);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, parent);
 
 	if (strlen(name) > LIMIT_NAME_BYTES)
 		fuse_reply_err(req, ENAMETOOLONG); /* the kernel's own limit is higher */
@@ -49,7 +72,7 @@ static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void forget(struct front *f, fuse_ino_t node, uint64_t count)
 {
-	if (node_class(node) == NODE_TXN || node_class(node) == NODE_DYNAMIC)
+	if (node_class(node) >= NODE_TXN)
 		virtual_forget(f, node, count);
 }
 
@@ -68,7 +91,7 @@ static void on_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 
 static void on_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(parent);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, parent);
 
 	if (ops->mknod)
 		ops->mknod(req, parent, name, mode, rdev);
@@ -78,7 +101,7 @@ static void on_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 
 static void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(parent);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, parent);
 
 	if (ops->mkdir)
 		ops->mkdir(req, parent, name, mode);
@@ -88,7 +111,7 @@ static void on_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 
 static void on_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(parent);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, parent);
 
 	if (ops->symlink)
 		ops->symlink(req, target, parent, name);
@@ -98,7 +121,7 @@ static void on_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 
 static void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(parent);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, parent);
 
 	if (ops->create)
 		ops->create(req, parent, name, mode, fi);
@@ -108,7 +131,7 @@ static void on_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 
 static void on_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(parent);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, parent);
 
 	if (ops->unlink)
 		ops->unlink(req, parent, name);
@@ -118,7 +141,7 @@ static void on_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static void on_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(parent);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, parent);
 
 	if (ops->rmdir)
 		ops->rmdir(req, parent, name);
@@ -126,13 +149,20 @@ static void on_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 		fuse_reply_err(req, EPERM);
 }
 
+/* Nothing moves from one class to another. Where one side is eventual it is not EXDEV: on that mv(1) would remove what
+ * is there before it copies, and the copy may be refused as well. */
+static int between(const struct fuse_lowlevel_ops *a, const struct fuse_lowlevel_ops *b)
+{
+	return a == &eventual_class_ops || b == &eventual_class_ops ? EOPNOTSUPP : EXDEV;
+}
+
 static void on_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
 		      const char *new_name, unsigned flags)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(parent);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, parent), *to = ops_of(req, new_parent);
 
-	if (ops != ops_of(new_parent))
-		fuse_reply_err(req, EXDEV);
+	if (ops != to)
+		fuse_reply_err(req, between(ops, to));
 	else if (ops->rename)
 		ops->rename(req, parent, name, new_parent, new_name, flags);
 	else
@@ -141,10 +171,10 @@ static void on_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 
 static void on_link(fuse_req_t req, fuse_ino_t node, fuse_ino_t new_parent, const char *new_name)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(new_parent);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, new_parent), *from = ops_of(req, node);
 
-	if (ops != ops_of(node))
-		fuse_reply_err(req, EXDEV);
+	if (ops != from)
+		fuse_reply_err(req, between(ops, from));
 	else if (ops->link)
 		ops->link(req, node, new_parent, new_name);
 	else
@@ -153,7 +183,7 @@ static void on_link(fuse_req_t req, fuse_ino_t node, fuse_ino_t new_parent, cons
 
 static void on_readlink(fuse_req_t req, fuse_ino_t node)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, node);
 
 	if (ops->readlink)
 		ops->readlink(req, node);
@@ -165,7 +195,7 @@ static void on_readlink(fuse_req_t req, fuse_ino_t node)
 
 static void on_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, node);
 
 	if (ops->getattr)
 		ops->getattr(req, node, fi);
@@ -175,7 +205,7 @@ static void on_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *f
 
 static void on_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, node);
 
 	if (ops->setattr)
 		ops->setattr(req, node, attr, to_set, fi);
@@ -186,7 +216,7 @@ static void on_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int t
 static void on_setxattr(fuse_req_t req, fuse_ino_t node, const char *name, const char *value, size_t size,
 			int flags)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, node);
 
 	if (ops->setxattr)
 		ops->setxattr(req, node, name, value, size, flags);
@@ -196,7 +226,7 @@ static void on_setxattr(fuse_req_t req, fuse_ino_t node, const char *name, const
 
 static void on_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t size)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, node);
 
 	if (ops->getxattr)
 		ops->getxattr(req, node, name, size);
@@ -206,7 +236,7 @@ static void on_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_
 
 static void on_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, node);
 
 	if (ops->listxattr)
 		ops->listxattr(req, node, size);
@@ -218,7 +248,7 @@ static void on_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
 
 static void on_removexattr(fuse_req_t req, fuse_ino_t node, const char *name)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, node);
 
 	if (ops->removexattr)
 		ops->removexattr(req, node, name);
@@ -236,7 +266,7 @@ static void on_statfs(fuse_req_t req, fuse_ino_t node)
 
 static void on_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, node);
 
 	if (ops->open)
 		ops->open(req, node, fi);
@@ -246,7 +276,7 @@ static void on_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 
 static void on_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of_content(req, node, fi);
 
 	if (ops->read)
 		ops->read(req, node, size, offset, fi);
@@ -257,7 +287,7 @@ static void on_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, 
 static void on_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size, off_t offset,
 		     struct fuse_file_info *fi)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of_content(req, node, fi);
 
 	if (ops->write)
 		ops->write(req, node, data, size, offset, fi);
@@ -267,7 +297,7 @@ static void on_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t s
 
 static void on_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of_open(req, node, fi);
 
 	if (ops->flush)
 		ops->flush(req, node, fi);
@@ -277,7 +307,7 @@ static void on_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 
 static void on_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of_open(req, node, fi);
 
 	if (ops->release)
 		ops->release(req, node, fi);
@@ -288,7 +318,7 @@ static void on_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *f
 /* What write(2) returned for is committed: there is nothing left to sync, in no class. */
 static void on_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of_open(req, node, fi);
 
 	if (ops->fsync)
 		ops->fsync(req, node, datasync, fi);
@@ -305,7 +335,7 @@ static void on_fsyncdir(fuse_req_t req, fuse_ino_t node, int datasync, struct fu
 static void on_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset, off_t length,
 			 struct fuse_file_info *fi)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of_content(req, node, fi);
 
 	if (ops->fallocate)
 		ops->fallocate(req, node, mode, offset, length, fi);
@@ -315,7 +345,7 @@ static void on_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset
 
 static void on_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, struct fuse_pollhandle *poll)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of_open(req, node, fi);
 
 	if (ops->poll) {
 		ops->poll(req, node, fi, poll);
@@ -330,7 +360,7 @@ static void on_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, 
 
 static void on_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, node);
 
 	if (ops->opendir)
 		ops->opendir(req, node, fi);
@@ -340,7 +370,7 @@ static void on_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *f
 
 static void on_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, node);
 
 	if (ops->readdir)
 		ops->readdir(req, node, size, offset, fi);
@@ -350,7 +380,7 @@ static void on_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t offse
 
 static void on_releasedir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of(req, node);
 
 	if (ops->releasedir)
 		ops->releasedir(req, node, fi);
@@ -362,7 +392,7 @@ static void on_releasedir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info
 
 static void on_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, struct flock *lock)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of_open(req, node, fi);
 
 	if (ops->getlk)
 		ops->getlk(req, node, fi, lock);
@@ -372,7 +402,7 @@ static void on_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
 
 static void on_setlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, struct flock *lock, int wait)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of_open(req, node, fi);
 
 	if (ops->setlk)
 		ops->setlk(req, node, fi, lock, wait);
@@ -382,7 +412,7 @@ static void on_setlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
 
 static void on_flock(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, int operation)
 {
-	const struct fuse_lowlevel_ops *ops = ops_of(node);
+	const struct fuse_lowlevel_ops *ops = ops_of_open(req, node, fi);
 
 	if (ops->flock)
 		ops->flock(req, node, fi, operation);

@@ -2,6 +2,7 @@
  * clock that its session is over, from the loop): nothing here proposes, nor lets go of a view. */
 
 #include "front/front.h"
+#include "front/eventual.h"
 #include "front/handle.h"
 #include "front/loop.h"
 #include "front/owed.h"
@@ -65,10 +66,13 @@ void front_event(void *ctx, const struct event *event)
 			session_is_over(f, event->session);
 		break;
 	case EVENT_CHANGE:
+		eventual_touched(f, event->inode);
 		handles_changed(f->handles, event->inode);
 		break;
 	case EVENT_ENTRY:
-		break; /* a directory's handles cannot be polled */
+		if (event->child)
+			eventual_touched(f, event->child); /* a directory's handles cannot be polled */
+		break;
 	}
 }
 
@@ -79,6 +83,7 @@ void front_before_gone(void *ctx, uint64_t inode, uint64_t session)
 
 	if (f->session)
 		handles_gone(f, inode, is_ours(f, session));
+	eventual_gone(f, inode);
 }
 
 void front_log(void *ctx, const char *line)
@@ -111,6 +116,7 @@ void front_restored(void *ctx)
 	session = replica_session(f->replica);
 	if (session && !machine_session_alive(replica_machine(f->replica), session))
 		session_is_over(f, session);
+	eventual_touched(f, 0);
 	handles_restored(f);
 	waiters_restored(f);
 	transactions_restored(f);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "front/loop.h"
+#include "front/virtual.h"
 
 static bool is_text(enum inode_kind kind)
 {
@@ -35,6 +36,7 @@ void file_reply_opened(struct front *f, const struct call *c, const struct attr 
 		reply_code(c->req, ERR_NO_MEMORY);
 		return;
 	}
+	h->eventual = attr->consistency == CONSISTENCY_EVENTUAL;
 	fi.fh = (uintptr_t)h;
 	fi.direct_io = is_text(attr->kind) || f->direct_io_mmap;
 	if (is_text(attr->kind))
@@ -42,6 +44,8 @@ void file_reply_opened(struct front *f, const struct call *c, const struct attr 
 	gone = entry ? fuse_reply_create(c->req, entry, &fi) : fuse_reply_open(c->req, &fi);
 	if (gone)
 		handle_free(f->handles, h); /* nobody waits any more: no RELEASE will come */
+	else if (entry)
+		virtual_remember(f, entry->ino);
 }
 
 static void do_open(struct front *f, struct call *c)

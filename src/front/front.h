@@ -1,5 +1,5 @@
-/* Room: front, the FUSE side. It may touch base/, proto/, machine/, replica/, libfuse3 and libuv; errno lives
- * here. One thread: every function below is called from the loop's.
+/* Room: front, the FUSE side. It may touch base/, proto/, machine/, replica/, gossip/, libfuse3 and libuv;
+ * errno lives here. One thread: every function below is called from the loop's.
  *
  * Nodes are of classes; the class is in the high bits of the node id, so that dispatch needs no table:
  *   machine   inodes of the replicated namespace, by their own numbers (node id = inode)
@@ -7,6 +7,7 @@
  *   static    README, cluster/…, the directories .info, cluster, transactions
  *   txn       inside transactions/T: slot of T, inode in T's view (or one of T's own files)
  *   dynamic   names that need a table: .info/transactions/NAME, files/.cas/PATH@REVISION
+ *   eventual  what lies below a directory that is eventual, and its `.info` (eventual.h)
  * Each class is a struct fuse_lowlevel_ops of its own; dispatch.c registers one table with libfuse that picks
  * the class and passes the request on; an operation that a class leaves out is answered with the errno that
  * a user would expect. */
@@ -18,6 +19,7 @@
 #include <uv.h>
 
 #include "base/log.h"
+#include "gossip/gossip.h"
 #include "machine/machine.h"
 #include "replica/replica.h"
 
@@ -28,6 +30,9 @@ enum node_class {
 	NODE_STATIC = 3,
 	NODE_TXN = 4,
 	NODE_DYNAMIC = 5,
+	NODE_EVENTUAL = 6, /* this one and those behind it have a number of 60 bits */
+	NODE_EVENTUAL_INFO = 7,
+	NODE_EVENTUAL_SELF = 8,
 	NODE_CLASSES
 };
 #define NODE_CLASS_SHIFT 60
@@ -72,11 +77,14 @@ struct transactions; /* transactions.c */
 struct widener;	     /* widen.c */
 struct parked;	     /* call.c: a call that waits */
 struct names;	     /* dynamic.c: nodes that have a name instead of a number */
+struct eventual;     /* eventual.c: places that the kernel knows */
 
 struct front {
 	uv_loop_t *loop;
 	const struct log *log;
 	struct replica *replica;
+	struct gossip *gossip; /* the replica's, between front_start and front_stop */
+	struct eventual *eventual;
 	struct fuse_session *session;
 	struct front_config config;
 	struct handles *handles;
@@ -126,6 +134,8 @@ void front_free(struct front *f);
 void front_event(void *ctx, const struct event *event);
 void front_before_gone(void *ctx, uint64_t inode, uint64_t session);
 void front_log(void *ctx, const char *line);
+/* For replica_config.eventual_changed, likewise. */
+void front_eventual_changed(void *ctx, uint64_t root, const char *path);
 /* For replica_config, with ctx = struct front: the machine is about to be replaced, and is. */
 void front_restoring(void *ctx);
 void front_restored(void *ctx);
@@ -143,6 +153,7 @@ struct call {
 	uint64_t offset;
 	size_t size;
 	uint64_t number; /* whatever the operation needs: a mask, an inode */
+	int64_t amount;	 /* of an addition */
 	bool here; /* from the applied state as it is, without waiting for anything */
 	void (*run)(struct front *f, struct call *c);					   /* call_strong */
 	void (*answer)(struct front *f, struct call *c, const struct reply *reply); /* call_propose */
@@ -155,7 +166,7 @@ struct call call_of(fuse_req_t req, fuse_ino_t node, const char *name, const str
  * the request. When that fails the request gets the errno. */
 void call_strong(const struct call *c);
 
-/* The same for an object that may be weak: then c->run is called now, c->here set. */
+/* The same for an object that may be weak or eventual: then c->run is called now, c->here set. */
 void call_read(struct call *c, uint64_t inode);
 /* The same for a name in a directory: what it means decides; if it means nothing here, the directory. */
 void call_read_name(struct call *c, uint64_t parent, const char *name);

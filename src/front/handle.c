@@ -7,6 +7,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "front/eventual.h"
 #include "front/owed.h"
 
 struct opened {
@@ -19,6 +20,7 @@ struct opened {
 	unsigned unsettled; /* effects of closed handles that are not applied yet */
 	struct parked *waiting;
 	unsigned writing;	  /* writes to a counter on their way */
+	int64_t adding;
 	uint64_t wrote_ns, writer; /* the last that was answered: when, and the handle's number */
 	UT_hash_handle hh;
 };
@@ -304,6 +306,16 @@ void handle_write_ends(struct handle *h, uint64_t now_ns)
 	o->wrote_ns = now_ns;
 }
 
+void handle_adds(struct handle *h, int64_t amount)
+{
+	h->opened->adding = (int64_t)((uint64_t)h->opened->adding + (uint64_t)amount);
+}
+
+int64_t handle_adding(const struct handle *h)
+{
+	return h->opened->adding;
+}
+
 /* ---- effects of a close ---- */
 
 struct parked **handles_unsettled(struct handles *t, uint64_t inode)
@@ -324,9 +336,8 @@ struct parked **handles_last_unsettled(struct handles *t)
 	return t->last_unasked ? &t->last_unasked->behind : NULL;
 }
 
-static void on_unasked_done(void *ctx, const struct reply *reply)
+void handle_settled(struct unasked *u, const struct reply *reply)
 {
-	struct unasked *u = ctx;
 	struct opened *o = u->opened;
 	struct handles *t = u->front->handles;
 	struct parked *list = NULL;
@@ -343,6 +354,22 @@ static void on_unasked_done(void *ctx, const struct reply *reply)
 	call_settled(list);
 	call_settled(u->behind);
 	free(u);
+}
+
+static void on_unasked_done(void *ctx, const struct reply *reply)
+{
+	handle_settled(ctx, reply);
+}
+
+struct unasked *handle_unsettle(struct front *f, struct handle *h)
+{
+	struct unasked *u = malloc(sizeof *u);
+
+	if (!u)
+		return NULL;
+	*u = (struct unasked){f, h->opened, NULL};
+	h->opened->unsettled++;
+	return u;
 }
 
 /* Without memory nobody is left to be told; a lock goes with the session at the latest. */
@@ -512,8 +539,9 @@ static bool keep_content(struct view v, struct orphan *orphan)
 	return read_whole(v, attr, orphan->data) == OK;
 }
 
-static struct orphan *orphan_new(struct view v, uint64_t inode, bool by_us)
+static struct orphan *orphan_new(struct front *f, uint64_t inode, bool by_us)
 {
+	struct view v = machine_view(replica_machine(f->replica));
 	struct orphan *orphan = calloc(1, sizeof *orphan);
 
 	if (!orphan)
@@ -522,6 +550,7 @@ static struct orphan *orphan_new(struct view v, uint64_t inode, bool by_us)
 		free(orphan);
 		return NULL;
 	}
+	eventual_fill(f, &orphan->attr);
 	orphan->attr.nlink = 0;
 	orphan->readable = keep_content(v, orphan);
 	orphan->writable = by_us && orphan->readable && orphan->attr.kind == KIND_FILE;
@@ -536,7 +565,7 @@ void handles_gone(struct front *f, uint64_t inode, bool by_us)
 	if (!o)
 		return;
 	if (!o->orphan)
-		o->orphan = orphan_new(machine_view(replica_machine(f->replica)), inode, by_us);
+		o->orphan = orphan_new(f, inode, by_us);
 	if (o->orphan && !o->is_recent)
 		recent_add(f->handles, o);
 	opened_put(f->handles, o);

@@ -14,6 +14,7 @@ struct handle {
 	enum inode_kind kind;
 	pid_t opener; /* the thread that opened it */
 	bool append;
+	bool eventual; /* what it is of was so when it was opened */
 	bool truncating; /* opened with O_TRUNC, which has not taken effect yet */
 	bool truncation_refused; /* with a write: then only another write brings it about, not the close */
 	bool asks_flock;  /* something of it may be in the log: closing gives it back */
@@ -83,6 +84,10 @@ bool handle_has_asked(const struct handle *h);		     /* by whomever */
 bool handle_write_begins(struct handle *h, uint64_t now_ns);
 void handle_write_ends(struct handle *h, uint64_t now_ns);
 
+/* What is being added to an eventual counter, through whichever handle, and is not durable yet. */
+void handle_adds(struct handle *h, int64_t amount);
+int64_t handle_adding(const struct handle *h);
+
 /* ---- effects of a close that are still on their way ---- */
 
 /* The list of calls that wait, or NULL: nothing is on its way. */
@@ -94,6 +99,11 @@ void call_settled(struct parked *list); /* run them */
 /* Propose for nobody: reads of the inode wait for the answer. Refusals have no address: they are noted; what is owed
  * (owed.h) is tried again. */
 void handle_propose_unasked(struct front *f, struct handle *h, const Coordfs__Command *command, bool owed);
+
+/* The same for what is not proposed: until handle_settled the inode is unsettled. NULL: no memory. */
+struct unasked;
+struct unasked *handle_unsettle(struct front *f, struct handle *h);
+void handle_settled(struct unasked *u, const struct reply *reply);
 
 /* ---- events ---- */
 

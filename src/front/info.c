@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "front/dynamic.h"
+#include "front/eventual.h"
 #include "front/info_text.h"
 #include "front/static.h"
 #include "front/transactions.h"
@@ -68,6 +69,8 @@ static int print_object(struct front *f, uint64_t inode, FILE *out)
 
 	if (code < 0)
 		return code;
+	if (eventual_is_root(f, inode))
+		return eventual_print(f, inode, out);
 	info_print_object(out, &a, note_last(f, inode));
 	if (a.consistency == CONSISTENCY_WEAK)
 		info_print_age(out, replica_age_ms(f->replica));
@@ -94,6 +97,10 @@ int info_print(struct front *f, fuse_ino_t node, FILE *out)
 		return transactions_print_node(f, node, out);
 	case NODE_DYNAMIC:
 		return dynamic_print_info(f, node, out);
+	case NODE_EVENTUAL:
+	case NODE_EVENTUAL_INFO:
+	case NODE_EVENTUAL_SELF:
+		return eventual_print(f, node, out);
 	default:
 		return is_static(node) ? print_static(f, static_of(node), out) :
 					 print_object(f, node_inode(node), out);
@@ -219,6 +226,8 @@ static fuse_ino_t lookup(struct front *f, fuse_ino_t parent, const char *name)
 	node = lookup_generated(f, parent, name);
 	if (node || is_static(parent))
 		return node;
+	if (eventual_is_root(f, node_inode(parent)))
+		return eventual_info_find(f, node_inode(parent), name);
 	if (view_lookup(front_view(f), node_inode(parent), bytes, &inode, NULL) < 0)
 		return 0;
 	return node_make(NODE_INFO, INFO_OF_MACHINE, inode);
@@ -257,6 +266,7 @@ static bool list_self(struct dir_reply *d, fuse_ino_t node, uint64_t offset)
 static int list(struct front *f, struct dir_reply *d, fuse_ino_t node, uint64_t offset)
 {
 	struct mirror mirror = {d, front_view(f), NODE_INFO, INFO_OF_MACHINE, true, OFFSET_NAMES + STATIC_IDS};
+	struct eventual_listing eventual = {.front = f, .reply = d, .class = NODE_EVENTUAL_INFO, .shift = OFFSET_NAMES};
 	struct static_listing generated = {d, info_of, offset, OFFSET_NAMES};
 	fuse_ino_t own = generated_of(node);
 
@@ -268,6 +278,8 @@ static int list(struct front *f, struct dir_reply *d, fuse_ino_t node, uint64_t 
 	}
 	if (own && !static_list(f, &generated, own))
 		return OK;
+	if (!is_static(node) && eventual_is_root(f, node_inode(node)))
+		return eventual_list(&eventual, node_inode(node), offset);
 	return is_static(node) ? OK : mirror_list(&mirror, node_inode(node), offset);
 }
 

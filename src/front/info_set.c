@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "front/access.h"
+#include "front/eventual.h"
 #include "front/info.h"
 #include "front/transactions.h"
 #include "front/virtual.h"
@@ -125,10 +126,21 @@ static void apply_to_transaction(struct front *f, const struct call *c, const st
 		answer_ok(c);
 }
 
+/* It is at once, since nothing comes of it. */
+static void apply_to_eventual(const struct call *c, const struct info_plan *plan)
+{
+	if (plan->consistency == CONSISTENCY_EVENTUAL)
+		answer_ok(c);
+	else
+		call_refuse(c, ERR_NOT_SUPPORTED, "what is eventual stays so, and has no bounds and no locks");
+}
+
 static void apply(struct front *f, const struct call *c, const struct info_plan *plan)
 {
 	if (node_class(c->node) == NODE_TXN)
 		apply_to_transaction(f, c, plan);
+	else if (node_is_eventual(c->node) || eventual_is_root(f, c->node))
+		apply_to_eventual(c, plan);
 	else
 		apply_to_inode(f, c, plan);
 }

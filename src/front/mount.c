@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "front/eventual.h"
 #include "front/handle.h"
 #include "front/loop.h"
 #include "front/notes.h"
@@ -70,8 +71,9 @@ struct front *front_new(uv_loop_t *loop, const struct log *log)
 	f->handles = handles_new();
 	f->notes = notes_new();
 	f->widener = widener_new();
+	f->eventual = eventual_new();
 	f->scratch = malloc(LIMIT_FILE_BYTES);
-	if (f->widener && f->handles && f->notes && f->scratch)
+	if (f->widener && f->handles && f->notes && f->eventual && f->scratch)
 		return f;
 	front_free(f);
 	return NULL;
@@ -162,6 +164,7 @@ int front_start(struct front *f, struct replica *replica, const struct front_con
 		return -1;
 	}
 	f->replica = replica; /* from now on its events are ours */
+	f->gossip = replica_gossip(replica);
 	if (make_session(f) < 0) {
 		snprintf(error, error_size, "libfuse refuses the options '%s'", config->options);
 		return -1;
@@ -178,6 +181,7 @@ void front_stop(struct front *f)
 	if (f->session)
 		front_lose_locks(f);
 	loop_stop(f);
+	f->gossip = NULL;
 	virtual_stop(f);
 	waiters_stop(f);
 	owed_stop(f);
@@ -200,6 +204,7 @@ void front_free(struct front *f)
 	virtual_free(f);
 	notes_free(f->notes);
 	widener_free(f->widener);
+	eventual_free(f->eventual);
 	free(f->scratch);
 	free(f);
 }

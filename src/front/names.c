@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "front/access.h"
+#include "front/eventual.h"
 #include "front/virtual.h"
 
 /* The root's directories are there for ever, under these numbers. */
@@ -217,9 +218,25 @@ void names_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	propose_remove(req, parent, name, false);
 }
 
+/* What an eventual directory holds the machine does not know. */
+static bool is_eventual_and_full(struct front *f, uint64_t parent, const char *name)
+{
+	struct attr a;
+	uint64_t inode;
+
+	if (!eventual_is_named(f, parent, name, &inode) || view_attr(view_now(f), inode, &a) < 0)
+		return false;
+	a.entries = 0;
+	eventual_fill(f, &a);
+	return a.entries > 0;
+}
+
 void names_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	propose_remove(req, parent, name, true);
+	if (is_eventual_and_full(front_of(req), parent, name))
+		reply_code(req, ERR_NOT_EMPTY);
+	else
+		propose_remove(req, parent, name, true);
 }
 
 void names_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
@@ -227,8 +244,14 @@ void names_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_
 {
 	struct call c = call_of(req, parent, name, NULL);
 	Coordfs__Command command = COORDFS__COMMAND__INIT;
+	uint64_t inode;
 	Coordfs__Rename rename = COORDFS__RENAME__INIT;
 
+	if (eventual_is_named(front_of(req), parent, name, &inode) ||
+	    eventual_is_named(front_of(req), new_parent, new_name, &inode)) {
+		eventual_rename(req, parent, name, new_parent, new_name, flags);
+		return;
+	}
 	rename.parent = parent;
 	rename.name = binary_of(name, strlen(name));
 	rename.new_parent = new_parent;

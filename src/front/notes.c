@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "front/eventual.h"
+
 enum { NOTES = 1024 };
 
 struct notes {
@@ -32,6 +34,9 @@ static fuse_ino_t subject_of(fuse_ino_t node)
 	case NODE_INFO:
 	case NODE_INFO_SELF:
 		return node_inode(node);
+	case NODE_EVENTUAL_INFO:
+	case NODE_EVENTUAL_SELF:
+		return node_make(NODE_EVENTUAL, 0, EVENTUAL_NUMBER(node));
 	default:
 		return node;
 	}

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "front/dynamic.h"
+#include "front/eventual.h"
 #include "front/info.h"
 #include "front/static.h"
 #include "front/transactions.h"
@@ -93,6 +94,10 @@ static int attr_of(struct front *f, fuse_ino_t node, struct stat *out)
 		return transactions_attr(f, node, out);
 	case NODE_DYNAMIC:
 		return dynamic_attr(f, node, out);
+	case NODE_EVENTUAL:
+	case NODE_EVENTUAL_INFO:
+	case NODE_EVENTUAL_SELF:
+		return eventual_stat(f, node, out);
 	default:
 		return ERR_NOT_FOUND;
 	}
@@ -118,6 +123,8 @@ void virtual_remember(struct front *f, fuse_ino_t node)
 		transactions_remember(f, node);
 	else if (node_class(node) == NODE_DYNAMIC)
 		dynamic_remember(f, node);
+	else if (node_is_eventual(node))
+		eventual_remember(f, node);
 }
 
 void virtual_forget(struct front *f, fuse_ino_t node, uint64_t count)
@@ -126,4 +133,6 @@ void virtual_forget(struct front *f, fuse_ino_t node, uint64_t count)
 		transactions_forget(f, node, count);
 	else if (node_class(node) == NODE_DYNAMIC)
 		dynamic_forget(f, node, count);
+	else if (node_is_eventual(node))
+		eventual_forget(f, node, count);
 }

@@ -32,7 +32,7 @@ bool virtual_root_entry(unsigned n, const char **name, fuse_ino_t *node, mode_t 
 /* .self and .cas: nobody may make, link or rename to them in a real tree (EPERM). */
 bool virtual_name_reserved(const char *name);
 
-/* FORGET of nodes of the classes NODE_TXN and NODE_DYNAMIC, also for each item of FORGET_MULTI. Replies nothing. */
+/* FORGET of nodes of the classes from NODE_TXN on, also for each item of FORGET_MULTI. Replies nothing. */
 void virtual_forget(struct front *f, fuse_ino_t node, uint64_t count);
 
 /* The xattr user.coordfs.KEY of a node of any class: the value of KEY's lines in `.info` (several: a line each,
