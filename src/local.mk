@@ -39,6 +39,7 @@ src_libcoordfs_a_SOURCES = \
 	src/front/info_set.c \
 	src/front/info_text.c src/front/info_text.h \
 	src/front/info_value.c \
+	src/front/lease.c \
 	src/front/locks.c \
 	src/front/loop.c src/front/loop.h \
 	src/front/loss.c src/front/loss.h \

@@ -3,6 +3,9 @@
 #ifndef COORDFS_COORDFS_H
 #define COORDFS_COORDFS_H
 
+#include <stdint.h>
+#include <sys/ioctl.h>
+
 /* Extended attributes: user.coordfs.KEY of a path has the value of `KEY=` in .info/PATH. */
 #define COORDFS_XATTR_PREFIX "user.coordfs."
 /* The fencing token of the lock that this mount holds on the file; ESTALE when it holds none. */
@@ -10,6 +13,16 @@
 /* The revision of the last change of the content, for files/.cas/PATH@REVISION. */
 #define COORDFS_XATTR_REVISION "user.coordfs.revision"
 #define COORDFS_XATTR_CONSISTENCY "user.coordfs.consistency"
+
+/* ioctl(fd, COORDFS_IOC_LEASE, &lease) on a handle that holds a lock: what this mount knows, without asking the others.
+ * ESTALE: it holds none, or has lost it; ENOTTY: that is no file of coordfs. */
+struct coordfs_lease {
+	uint64_t token;	    /* of the lock; the highest of several */
+	uint64_t left_ms;   /* for so long from when this was asked the lock is sure, unless it is broken or the daemon ends */
+	uint64_t margin_ms; /* for so much longer nobody else is given it */
+};
+#define COORDFS_LEASE_UNLIMITED UINT64_MAX /* left_ms: the session does not expire */
+#define COORDFS_IOC_LEASE _IOR('c', 0xc0, struct coordfs_lease)
 
 /* Top directories of a mount. */
 #define COORDFS_DIR_LOCKS "locks"

@@ -356,6 +356,17 @@ static void on_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, 
 	fuse_reply_poll(req, POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM);
 }
 
+static void on_ioctl(fuse_req_t req, fuse_ino_t node, unsigned command, void *argument, struct fuse_file_info *fi,
+		     unsigned flags, const void *in, size_t in_size, size_t out_size)
+{
+	const struct fuse_lowlevel_ops *ops = flags & FUSE_IOCTL_DIR ? NULL : ops_of_open(req, node, fi);
+
+	if (ops && ops->ioctl)
+		ops->ioctl(req, node, command, argument, fi, flags, in, in_size, out_size);
+	else
+		fuse_reply_err(req, ENOTTY);
+}
+
 /* ---- directories ---- */
 
 static void on_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
@@ -450,6 +461,7 @@ const struct fuse_lowlevel_ops dispatch_ops = {
 	.fsyncdir = on_fsyncdir,
 	.fallocate = on_fallocate,
 	.poll = on_poll,
+	.ioctl = on_ioctl,
 	.opendir = on_opendir,
 	.readdir = on_readdir,
 	.releasedir = on_releasedir,

@@ -26,6 +26,7 @@ const struct fuse_lowlevel_ops machine_class_ops = {
 	.fsync = files_fsync,
 	.fallocate = files_fallocate,
 	.poll = files_poll,
+	.ioctl = files_ioctl,
 	.flock = locks_flock,
 	.setlk = locks_setlk,
 	.getlk = locks_getlk,

@@ -87,6 +87,10 @@ void locks_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, str
 void locks_flush(struct front *f, const struct call *c);	 /* a close(2): answers the request */
 void locks_release(struct front *f, struct handle *h);		 /* the last one */
 
+/* lease.c */
+void files_ioctl(fuse_req_t req, fuse_ino_t node, unsigned command, void *argument, struct fuse_file_info *fi,
+		 unsigned flags, const void *in, size_t in_size, size_t out_size);
+
 /* poll.c */
 void files_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, struct fuse_pollhandle *poll);
 

@@ -83,6 +83,17 @@ bool holder_lost(struct holder *h, uint64_t now_ms)
 	return true;
 }
 
+uint64_t holder_left_ms(const struct holder *h, uint64_t now_ms)
+{
+	uint64_t end_ms = h->renewed_ms + h->ttl_ms;
+
+	if (!h->held)
+		return 0;
+	if (h->ttl_ms == 0)
+		return UINT64_MAX;
+	return end_ms > now_ms ? end_ms - now_ms : 0;
+}
+
 uint64_t holder_sleep_ms(const struct holder *h, uint64_t now_ms)
 {
 	uint64_t next;

@@ -39,6 +39,8 @@ bool holder_wants(struct holder *h, uint64_t now_ms, uint64_t *nonce);
 bool holder_renewed(struct holder *h, uint64_t nonce); /* false: that is no news */
 /* True once, when the time is over: everything held is lost from now on. */
 bool holder_lost(struct holder *h, uint64_t now_ms);
+/* How long it holds at least, as far as it knows now: 0: it does not; UINT64_MAX: it does not expire. */
+uint64_t holder_left_ms(const struct holder *h, uint64_t now_ms);
 /* Milliseconds until holder_wants or holder_lost may say something new; UINT64_MAX: never. */
 uint64_t holder_sleep_ms(const struct holder *h, uint64_t now_ms);
 

@@ -566,6 +566,18 @@ void replica_check_lease(struct replica *r)
 	replica_kick(r);
 }
 
+uint64_t replica_lease_ms(struct replica *r, unsigned *margin_ms)
+{
+	*margin_ms = 0;
+	replica_check_lease(r);
+	if (!r->session)
+		return 0;
+	if (!r->net)
+		return UINT64_MAX;
+	*margin_ms = keeper_margin_ms(r->holder.ttl_ms);
+	return holder_left_ms(&r->holder, replica_boottime_ms());
+}
+
 static struct replica *replica_new(uv_loop_t *loop, const struct replica_config *config)
 {
 	struct replica *r = calloc(1, sizeof *r);

@@ -91,6 +91,10 @@ uint64_t replica_session(const struct replica *r);
 /* If the session was not renewed in time it is lost from now on, and the observer is told before this returns. To be
  * called before anything is done in the session's name: this process, or its host, may just have slept for long. */
 void replica_check_lease(struct replica *r);
+/* How long the session lasts at least, in milliseconds, as far as it is known here, without asking anybody: 0: there is
+ * none, or it was just found to be lost; UINT64_MAX: it does not expire. margin_ms: for how long after that nobody else
+ * is given what it holds, unless it is ended or broken; 0 where it does not expire. */
+uint64_t replica_lease_ms(struct replica *r, unsigned *margin_ms);
 const char *replica_member(const struct replica *r);
 
 struct replica_status {

@@ -50,7 +50,7 @@ bail() {
 OP=${top_builddir:-/nonexistent}/tests/system/op
 if [ ! -x "$OP" ]; then
 	OP=$W/op
-	${CC:-cc} -std=c17 -D_GNU_SOURCE -O1 "$HERE/op.c" -o "$OP" || bail "op.c does not compile"
+	${CC:-cc} -std=c17 -D_GNU_SOURCE -I"$HERE/../../include" -O1 "$HERE/op.c" -o "$OP" || bail "op.c does not compile"
 fi
 op() { "$OP" "$@"; }
 

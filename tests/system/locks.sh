@@ -657,6 +657,21 @@ t_tokens_grow_over_a_crash_and_over_removal() {
 	((after > before)) || fail "token $after after $before, with the file removed between"
 }
 
+# Each handle has its own token.
+t_a_lease_is_of_a_handle() {
+	has a lease
+	has b lease
+	assert_ask ESTALE a lease
+	assert_ask ok a flock sh
+	assert_ask "$(token_of lease) unlimited" a lease
+	assert_ask ESTALE b lease
+	assert_ask ok b lock r 0 1
+	assert_ask "$(token_of lease) unlimited" b lease
+	[ "$(ask a lease)" != "$(ask b lease)" ] || fail "two locks with one token"
+	assert_errno ENOTTY open O_RDONLY "$MNT/README" : lease
+	assert_errno ENOTTY open O_RDONLY "$L" : lease
+}
+
 t_the_highest_of_shared_tokens_is_shown() {
 	local first second
 	has a shtok

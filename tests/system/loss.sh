@@ -97,6 +97,32 @@ every_call_is_stale() {
 	done
 }
 
+# What is left is told without the cluster: it only ever shrinks while nobody can be reached, and it is over when the lock
+# is lost, long before another has it.
+t_how_long_it_holds_at_least() {
+	local answer token left margin last=3000
+	touch "$H1/locks/l"
+	healed
+	actor holder
+	assert_ask 0 holder open O_RDWR "$H3/locks/l"
+	assert_ask ESTALE holder lease
+	assert_ask ok holder flock ex
+	actor other
+	assert_ask 0 other open O_RDWR "$H1/locks/l"
+	assert_ask ESTALE other lease
+	lab isolate h3
+	sleep 0.1 # an answer may have been on its way
+	while milliseconds ask holder lease >"$W/lease" && answer=$(cat "$W/lease") && [ "$answer" != ESTALE ]; do
+		[ "$took" -lt 500 ] || fail "it took $took ms"
+		read -r token left margin <<<"$answer"
+		((token > 0 && left > 0 && left <= last && margin == 750)) || fail "it was $last, then '$answer'"
+		last=$left
+	done
+	((last < 300)) || fail "it is lost, and there were $last ms left"
+	assert_ask 'POLLERR|POLLHUP' holder poll POLLIN 0
+	assert_ask ESTALE holder lease
+}
+
 # All of the host sleeps: daemon and holder. The first thing that is said to the holder is that the lock is lost, also in
 # answer to a call that asks nothing of the cluster.
 t_a_host_that_slept() {

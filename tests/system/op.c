@@ -28,6 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "coordfs/coordfs.h"
+
 #define FILES_MAX 4096
 #define WORDS_MAX 4096
 
@@ -614,6 +616,22 @@ static int op_fgetxattr(struct op *op, int argc, char **argv)
 	return print_xattr(op, fgetxattr(fd_of(op), argv[1], value, sizeof value), value);
 }
 
+/* The lease of the current handle: TOKEN LEFT MARGIN, or TOKEN unlimited. */
+static int op_lease(struct op *op, int argc, char **argv)
+{
+	struct coordfs_lease lease;
+
+	(void)argc, (void)argv;
+	if (ioctl(fd_of(op), COORDFS_IOC_LEASE, &lease) < 0)
+		return -1;
+	if (lease.left_ms == COORDFS_LEASE_UNLIMITED)
+		print(op, "%llu unlimited", (unsigned long long)lease.token);
+	else
+		print(op, "%llu %llu %llu", (unsigned long long)lease.token, (unsigned long long)lease.left_ms,
+		      (unsigned long long)lease.margin_ms);
+	return 0;
+}
+
 static int op_listxattr(struct op *op, int argc, char **argv)
 {
 	char names[65536];
@@ -737,7 +755,7 @@ static const struct command {
 	{"readlink", 1, 1, op_readlink}, {"truncate", 2, 2, op_truncate}, {"chmod", 2, 2, op_chmod},
 	{"chown", 3, 3, op_chown}, {"stat", 1, 1, op_stat}, {"ls", 1, 1, op_ls},
 	{"setxattr", 3, 4, op_setxattr}, {"getxattr", 2, 2, op_getxattr}, {"fgetxattr", 1, 1, op_fgetxattr},
-	{"listxattr", 1, 1, op_listxattr}, {"removexattr", 2, 2, op_removexattr},
+	{"lease", 0, 0, op_lease}, {"listxattr", 1, 1, op_listxattr}, {"removexattr", 2, 2, op_removexattr},
 	{"poll", 2, 2, op_poll}, {"alarm", 1, 2, op_alarm}, {"sleep", 1, 1, op_sleep}, {"as", 2, 2, op_as},
 	{"umask", 1, 1, op_umask}, {"pid", 0, 0, op_pid}, {"try", 2, WORDS_MAX, op_try},
 };

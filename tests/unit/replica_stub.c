@@ -39,6 +39,13 @@ void replica_check_lease(struct replica *r)
 	(void)r;
 }
 
+uint64_t replica_lease_ms(struct replica *r, unsigned *margin_ms)
+{
+	(void)r;
+	*margin_ms = 0;
+	return UINT64_MAX;
+}
+
 void replica_backup_cancel(struct replica *r)
 {
 	(void)r;

@@ -42,6 +42,28 @@ static void test_asks_every_third(void **state)
 	assert_true(second > nonce);
 }
 
+static void test_knows_what_is_left(void **state)
+{
+	struct holder h = begun(100);
+	uint64_t nonce;
+
+	(void)state;
+	assert_int_equal(holder_left_ms(&h, 100), TTL_MS);
+	assert_int_equal(holder_left_ms(&h, 3100), TTL_MS - 3000);
+	assert_true(holder_wants(&h, 3100, &nonce));
+	assert_int_equal(holder_left_ms(&h, 3200), TTL_MS - 3100); /* asking is no renewal */
+	assert_true(holder_renewed(&h, nonce));
+	assert_int_equal(holder_left_ms(&h, 3300), TTL_MS - 200); /* it counts from when it was asked */
+	assert_int_equal(holder_left_ms(&h, 3100 + TTL_MS), 0);
+	assert_int_equal(holder_left_ms(&h, 3101 + TTL_MS), 0);
+	holder_end(&h);
+	assert_int_equal(holder_left_ms(&h, 3300), 0);
+	holder_init(&h, 0, 1);
+	assert_int_equal(holder_left_ms(&h, 5), 0);
+	holder_begin(&h, 5);
+	assert_int_equal(holder_left_ms(&h, 5), UINT64_MAX);
+}
+
 static void test_asks_again_sooner(void **state)
 {
 	struct holder h = begun(0);
@@ -183,6 +205,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_asks_every_third),
+		cmocka_unit_test(test_knows_what_is_left),
 		cmocka_unit_test(test_asks_again_sooner),
 		cmocka_unit_test(test_lost_once),
 		cmocka_unit_test(test_answers_that_do_not_count),
