@@ -35,6 +35,8 @@ bool eventual_is_named(struct front *f, uint64_t parent, const char *name, uint6
 
 void eventual_touched(struct front *f, uint64_t inode)
 {
+	if (!f->eventual)
+		return;
 	if (inode == 0)
 		memset(f->eventual->levels, 0, sizeof f->eventual->levels);
 	else if (slot_of(f, inode)->inode == inode)
