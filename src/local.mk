@@ -75,8 +75,10 @@ src_libcoordfs_a_SOURCES = \
 	src/gossip/crdt.c src/gossip/crdt.h \
 	src/gossip/gossip.c src/gossip/gossip.h \
 	src/gossip/internal.h \
+	src/gossip/journal.c \
 	src/gossip/read.c \
 	src/gossip/state.c \
+	src/gossip/storage.c src/gossip/storage.h \
 	src/gossip/tree.c src/gossip/tree.h \
 	src/machine/attr.c \
 	src/machine/check.c \

@@ -181,7 +181,7 @@ static void fail(struct gossip *g, int code)
 	tell(waiting, code);
 }
 
-static void finish(struct gossip *g, int code)
+void batch_finish(struct gossip *g, int code)
 {
 	struct batch *b = &g->batch;
 	struct op *writing = b->writing;
@@ -229,18 +229,34 @@ static int stage_all(struct gossip *g)
 	return 0;
 }
 
-void batch_run(struct gossip *g)
+static int make_frames(const struct gossip *g, struct frames *out)
+{
+	const struct batch *b = &g->batch;
+
+	for (size_t i = 0; i < b->staged_count; i++)
+		if (!journal_frame(g, out, b->staged[i].node, b->staged[i].blob))
+			return ERR_NO_MEMORY;
+	return 0;
+}
+
+bool batch_stage(struct gossip *g, struct frames *out)
 {
 	struct batch *b = &g->batch;
 	int rc;
 
 	if (b->active || (!b->waiting && !b->dirty_count))
-		return;
+		return false;
 	b->active = true;
 	b->writing = b->waiting;
 	b->waiting = NULL;
 	rc = stage_all(g);
-	finish(g, rc);
+	if (!rc)
+		rc = make_frames(g, out);
+	if (!rc)
+		return true;
+	frames_fini(out);
+	batch_finish(g, rc);
+	return false;
 }
 
 bool batch_is_idle(const struct gossip *g)

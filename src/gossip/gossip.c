@@ -41,10 +41,26 @@ static void gossip_free(struct gossip *g)
 {
 	record_fini(&g->read.record);
 	blob_drop(g->read.of);
+	journal_close(g);
 	tree_fini(&g->tree);
 	batch_fini(g);
 	free(g->directory);
 	free(g);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct gossip *g = timer->data;
+
+	gossip_kick(g);
+	if (journal_is_settled(g))
+		uv_timer_stop(timer);
+}
+
+void gossip_wake(struct gossip *g)
+{
+	if (!uv_is_active((uv_handle_t *)&g->tick) && !uv_is_closing((uv_handle_t *)&g->tick))
+		uv_timer_start(&g->tick, on_tick, TICK_MS, TICK_MS);
 }
 
 static void handle_closed(uv_handle_t *handle)
@@ -62,8 +78,9 @@ static void handle_closed(uv_handle_t *handle)
 
 static void advance_close(struct gossip *g)
 {
-	if (!g->closing || !batch_is_idle(g) || uv_is_closing((uv_handle_t *)&g->check))
+	if (!g->closing || !batch_is_idle(g) || !journal_is_settled(g) || uv_is_closing((uv_handle_t *)&g->check))
 		return;
+	uv_close((uv_handle_t *)&g->tick, handle_closed);
 	uv_close((uv_handle_t *)&g->check, handle_closed);
 	uv_close((uv_handle_t *)&g->idle, handle_closed);
 }
@@ -72,7 +89,7 @@ static void run(struct gossip *g)
 {
 	uv_check_stop(&g->check);
 	uv_idle_stop(&g->idle);
-	batch_run(g);
+	journal_run(g);
 	advance_close(g);
 }
 
@@ -118,19 +135,26 @@ static void open_handles(struct gossip *g)
 {
 	uv_check_init(g->loop, &g->check);
 	uv_idle_init(g->loop, &g->idle);
-	g->check.data = g->idle.data = g;
-	g->handles = 2;
+	uv_timer_init(g->loop, &g->tick);
+	g->check.data = g->idle.data = g->tick.data = g;
+	g->handles = 3;
 }
 
 int gossip_open(uv_loop_t *loop, const struct gossip_config *config, struct gossip **out, char *error,
 		size_t error_size)
 {
 	struct gossip *g = gossip_new(loop, config);
+	int rc;
 
 	*out = NULL;
 	if (!g) {
 		snprintf(error, error_size, "out of memory");
 		return ERR_NO_MEMORY;
+	}
+	rc = journal_open(g, error, error_size);
+	if (rc) {
+		gossip_free(g);
+		return rc;
 	}
 	open_handles(g);
 	*out = g;

@@ -4,12 +4,14 @@
  *   crdt.h      what is known of one place, and how it is joined; state.c as bytes
  *   tree.h      all places
  *   change.c    what users change
- *   batch.c     to disk, all of one turn of the loop at once
+ *   batch.c     what is to go to the disk, all of one turn of the loop at once
+ *   journal.c   records as frames of the log (storage.h), in the pool; the log written anew
  *   read.c      what users see */
 #ifndef COORDFS_GOSSIP_INTERNAL_H
 #define COORDFS_GOSSIP_INTERNAL_H
 
 #include "gossip/gossip.h"
+#include "gossip/storage.h"
 #include "gossip/tree.h"
 
 /* ---- batch.c ---- */
@@ -36,12 +38,43 @@ struct batch {
 int batch_change(struct gossip *g, struct node *n, struct blob *b, gossip_done done, void *ctx);
 /* done is called when all that was changed until now is durable. ERR_NO_MEMORY. */
 int batch_wait(struct gossip *g, gossip_done done, void *ctx);
-/* From the loop: what waits goes to the disk. */
-void batch_run(struct gossip *g);
+/* From the loop: if something waits, it is staged, and here are its frames. False: nothing waits, or no memory. */
+bool batch_stage(struct gossip *g, struct frames *out);
+/* What was staged is on the disk, or (code) it is not. */
+void batch_finish(struct gossip *g, int code);
 bool batch_is_idle(const struct gossip *g);
 void batch_fini(struct gossip *g);
 
+/* ---- journal.c ---- */
+
+enum journal_job { JOB_NONE, JOB_BATCH, JOB_VOUCH, JOB_REWRITE_BEGIN, JOB_REWRITE_ADD, JOB_REWRITE_END };
+
+struct journal {
+	struct storage *storage;
+	uv_work_t work;
+	enum journal_job job; /* under way in the pool */
+	struct frames frames; /* its */
+	int code;
+	bool rewriting, rewrite_last; /* the last job was of the rewriting: then it is a batch's turn */
+	uint64_t position;  /* of the rewriting: the hash up to which it got; */
+	bool complete;	    /* all of it */
+	uint64_t floor_bytes; /* the log's size when it was last written anew, or that failed */
+	uint64_t written_ms; /* the last batch */
+};
+
+/* Read what the directory holds. */
+int journal_open(struct gossip *g, char *error, size_t error_size);
+void journal_close(struct gossip *g);
+/* From the loop: begin the next job, if there is one. */
+void journal_run(struct gossip *g);
+bool journal_is_idle(const struct gossip *g);
+bool journal_is_settled(const struct gossip *g); /* idle, and nothing to be done at the end */
+/* A frame of what is known of n; b NULL: it is forgotten. False: no memory. */
+bool journal_frame(const struct gossip *g, struct frames *f, const struct node *n, const struct blob *b);
+
 /* ---- gossip.c ---- */
+
+#define TICK_MS 250
 
 struct gossip {
 	uv_loop_t *loop;
@@ -51,12 +84,14 @@ struct gossip {
 	struct stamp clock; /* the latest stamp that was given or seen */
 	uint64_t epoch;	    /* in which new shares are begun */
 	struct batch batch;
+	struct journal journal;
 	struct {
 		struct blob *of;
 		struct record record;
 	} read; /* the last one that was looked into */
 	uv_check_t check;
 	uv_idle_t idle;
+	uv_timer_t tick;
 	unsigned handles;
 	bool closing;
 	void (*closed)(void *ctx);
@@ -64,8 +99,10 @@ struct gossip {
 };
 
 uint64_t gossip_clock_ms(const struct gossip *g);
-/* Let the loop call batch_run in this iteration, before it sleeps. */
+/* Let the loop look after what waits in this iteration, before it sleeps. */
 void gossip_kick(struct gossip *g);
+/* There is something that wants the tick. */
+void gossip_wake(struct gossip *g);
 /* All members are known to have what is known here of it. */
 bool gossip_is_converged(const struct gossip *g, const struct node *n);
 
