@@ -33,6 +33,7 @@ UNIT_TESTS = \
 	tests/unit/test_checker \
 	tests/unit/test_checker_random \
 	tests/unit/test_backup \
+	tests/unit/test_eventual \
 	tests/unit/test_gossip \
 	tests/unit/test_gossip_crdt \
 	tests/unit/test_gossip_storage \
