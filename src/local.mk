@@ -3,7 +3,8 @@
 bin_PROGRAMS += src/coordfs
 # allocate.c stands in for a function of libc: linked by name, since nothing of ours calls it.
 src_coordfs_SOURCES = src/main.c src/await.c src/await.h \
-	src/tool.c src/tool.h src/tool_keygen.c src/tool_recover.c src/tool_restore.c \
+	src/tool.c src/tool.h src/tool_keygen.c src/tool_recover.c src/tool_restore.c src/tool_run.c \
+	src/run.h src/run_command.c src/run_guard.c src/run_holder.c src/run_lock.c src/run_terminal.c \
 	src/replica/allocate.c
 src_coordfs_LDADD = $(COORDFS_LIBS)
 

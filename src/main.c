@@ -65,6 +65,7 @@ static const char help[] =
 	"  coordfs keygen FILE           make a key for a cluster\n"
 	"  coordfs recover SOURCE        go on alone, when a majority of the members is lost for good\n"
 	"  coordfs restore FILE SOURCE   make a new cluster of a backup (MOUNTPOINT/cluster/snapshot)\n"
+	"  coordfs run -l LOCKFILE -- COMMAND   run it while holding a lock, stop it when that is lost\n"
 	"\n"
 	"How to use the tree: MOUNTPOINT/README, coordfs(5). All about this: coordfs(1).\n";
 

@@ -16,6 +16,7 @@ tool_main tool_find(const char *word)
 		{"keygen", tool_keygen},
 		{"recover", tool_recover},
 		{"restore", tool_restore},
+		{"run", tool_run},
 	};
 
 	for (size_t i = 0; i < sizeof tools / sizeof *tools; i++)

@@ -11,6 +11,7 @@ tool_main tool_find(const char *word);
 int tool_keygen(int argc, char **argv);
 int tool_recover(int argc, char **argv);
 int tool_restore(int argc, char **argv);
+int tool_run(int argc, char **argv);
 
 /* ---- what they share ---- */
 

@@ -188,12 +188,14 @@ SYSTEM_TESTS = \
 	tests/system/recover.sh \
 	tests/system/restore.sh \
 	tests/system/start.sh \
-	tests/system/quickstart.sh
+	tests/system/quickstart.sh \
+	tests/system/run.sh
 
 # Several members, in network namespaces of their own (contrib/lab).
 CLUSTER_TESTS = \
 	tests/system/session.sh \
 	tests/system/loss.sh \
+	tests/system/run_loss.sh \
 	tests/system/lab.sh \
 	tests/system/history.sh \
 	tests/system/join.sh \
@@ -207,7 +209,7 @@ CLUSTER_TESTS = \
 	tests/system/failover.sh
 
 TESTS += $(SYSTEM_TESTS) $(CLUSTER_TESTS)
-EXTRA_DIST += $(SYSTEM_TESTS) $(CLUSTER_TESTS) tests/system/lib.sh tests/system/cluster.sh tests/system/hears.py \
+EXTRA_DIST += $(SYSTEM_TESTS) $(CLUSTER_TESTS) tests/system/lib.sh tests/system/cluster.sh tests/system/hears.py tests/system/terminal.py \
 	tests/system/hostile.py tests/system/slept.c
 
 # op: system calls for the shell; hammer: writers for crash.sh; adder: a client of a cluster
