@@ -104,10 +104,12 @@ static int take_place(struct gossip *g, const Coordfs__GossipRecord *r)
 	struct node *n;
 	int rc;
 
-	if (r->path.len > LIMIT_PATH_BYTES || memchr(r->path.data, 0, r->path.len))
+	if (r->path.len > LIMIT_PATH_BYTES)
 		return ERR_INVALID;
-	memcpy(path, r->path.data, r->path.len);
-	path[r->path.len] = '\0';
+	if (r->path.len > 0) /* of a root there is no data */
+		memcpy(path, r->path.data, r->path.len);
+	if (strlen(path) != r->path.len)
+		return ERR_INVALID;
 	rc = tree_check_place(&at);
 	n = rc ? NULL : tree_make(&g->tree, &at);
 	if (!n)
