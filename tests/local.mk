@@ -196,6 +196,7 @@ CLUSTER_TESTS = \
 	tests/system/session.sh \
 	tests/system/loss.sh \
 	tests/system/run_loss.sh \
+	tests/system/exclusion.sh \
 	tests/system/lab.sh \
 	tests/system/history.sh \
 	tests/system/join.sh \
@@ -212,9 +213,10 @@ TESTS += $(SYSTEM_TESTS) $(CLUSTER_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) $(CLUSTER_TESTS) tests/system/lib.sh tests/system/cluster.sh tests/system/hears.py tests/system/terminal.py \
 	tests/system/hostile.py tests/system/slept.c
 
-# op: system calls for the shell; hammer: writers for crash.sh; adder: a client of a cluster
-check_PROGRAMS += tests/system/op tests/system/hammer tests/system/adder
+# op: system calls for the shell; hammer: writers for crash.sh; adder, excluder: clients of a cluster
+check_PROGRAMS += tests/system/op tests/system/hammer tests/system/adder tests/system/excluder
 tests_system_adder_LDADD =
+tests_system_excluder_LDADD =
 tests_system_op_LDADD =
 tests_system_hammer_LDADD =
 
