@@ -336,11 +336,14 @@ static bool must_be_kept_back(const struct waiter *w)
 
 static void on_asked(void *ctx, const struct reply *reply);
 
+/* Proposing may be what finds the session to be over, and then all waiters are told before it returns: this one may be
+ * gone, or one that is to be asked for again. */
 static void ask(struct waiter *w)
 {
 	Coordfs__Command command = COORDFS__COMMAND__INIT;
 	struct waiters *all = w->front->waiters;
 	struct asking *a;
+	uint64_t sequence;
 
 	if (must_be_kept_back(w)) {
 		schedule(all, TICK_MS);
@@ -356,7 +359,10 @@ static void ask(struct waiter *w)
 	command.lock = &w->lock;
 	w->state = ASKED;
 	w->asking = a;
-	w->sequence = replica_propose(w->front->replica, &command, on_asked, a);
+	sequence = replica_propose(w->front->replica, &command, on_asked, a);
+	if (!a->waiter)
+		return;
+	w->sequence = sequence;
 	w->keyed = w->lock.wait;
 	if (w->keyed)
 		HASH_ADD(hh, all->by_sequence, sequence, sizeof w->sequence, w);
@@ -651,9 +657,17 @@ static void on_timer(uv_timer_t *timer)
 	struct front *f = timer->data;
 	struct waiter *w, *next;
 	bool again = false;
+	uint64_t epoch;
 
-	DL_FOREACH_SAFE (f->waiters->list, w, next)
+	replica_check_lease(f->replica);
+	epoch = f->epoch;
+	DL_FOREACH_SAFE (f->waiters->list, w, next) {
 		again |= look_after(w, uv_now(f->loop));
+		if (f->epoch != epoch) { /* next may be gone, too */
+			again = true;
+			break;
+		}
+	}
 	if (again)
 		schedule(f->waiters, TICK_MS);
 }

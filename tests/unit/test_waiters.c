@@ -69,8 +69,11 @@ struct replica {
 	struct fixture machine;
 	uint64_t session, sequence;
 	bool has_leader;
+	struct world *finds_it_lost; /* at the next proposal: whose session that is */
 	struct proposal *list;
 };
+
+static void lose_session(struct world *w);
 
 uint64_t replica_propose(struct replica *r, const Coordfs__Command *command, replica_done done, void *ctx)
 {
@@ -80,6 +83,9 @@ uint64_t replica_propose(struct replica *r, const Coordfs__Command *command, rep
 
 	assert_non_null(p);
 	assert_non_null(packed);
+	if (r->finds_it_lost)
+		lose_session(r->finds_it_lost);
+	r->finds_it_lost = NULL;
 	coordfs__command__pack(command, packed);
 	p->command = coordfs__command__unpack(NULL, size, packed);
 	free(packed);
@@ -638,6 +644,39 @@ static void test_a_holder_who_asks_loses(void **state)
 	assert_answer(&req, ESTALE);
 }
 
+/* The process slept, and proposing is what finds that out. */
+static void test_asking_finds_the_lock_lost(void **state)
+{
+	struct world *w = *state;
+	struct handle *h = open_file(w);
+	struct fuse_req req;
+
+	ask(w, &req, h, LOCK_MODE_SHARED, true);
+	apply(w);
+	w->replica.finds_it_lost = w;
+	lock(w, &req, h);
+	assert_answer(&req, ESTALE);
+}
+
+/* What was proposed then is of the next session; nobody waits for it, but the same is asked for again. */
+static void test_asking_finds_the_session_over(void **state)
+{
+	struct world *w = *state;
+	struct fuse_req req;
+
+	rival_takes(w);
+	w->replica.finds_it_lost = w;
+	lock(w, &req, open_file(w));
+	assert_false(req.answered);
+	new_session(w);
+	apply(w);
+	run_until(w, NULL);
+	apply(w);
+	assert_false(req.answered);
+	rival_gives(w);
+	assert_answer(&req, 0);
+}
+
 /* flock gave up the shared lock before it waited: nothing was held. */
 static void test_a_conversion_goes_on(void **state)
 {
@@ -1006,6 +1045,8 @@ int main(void)
 		CASE(test_a_waiter_is_asked_for_again),
 		CASE(test_a_holder_loses),
 		CASE(test_a_holder_who_asks_loses),
+		CASE(test_asking_finds_the_lock_lost),
+		CASE(test_asking_finds_the_session_over),
 		CASE(test_a_conversion_goes_on),
 		CASE(test_granted_but_not_told),
 		CASE(test_asked_and_stale),
