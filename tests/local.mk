@@ -197,6 +197,7 @@ CLUSTER_TESTS = \
 	tests/system/loss.sh \
 	tests/system/run_loss.sh \
 	tests/system/exclusion.sh \
+	tests/system/storm.sh \
 	tests/system/lab.sh \
 	tests/system/history.sh \
 	tests/system/join.sh \
@@ -213,10 +214,11 @@ TESTS += $(SYSTEM_TESTS) $(CLUSTER_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) $(CLUSTER_TESTS) tests/system/lib.sh tests/system/cluster.sh tests/system/hears.py tests/system/terminal.py \
 	tests/system/hostile.py tests/system/slept.c
 
-# op: system calls for the shell; hammer: writers for crash.sh; adder, excluder: clients of a cluster
-check_PROGRAMS += tests/system/op tests/system/hammer tests/system/adder tests/system/excluder
+# op: system calls for the shell; hammer: writers for crash.sh; adder, excluder, stormer: clients of a cluster
+check_PROGRAMS += tests/system/op tests/system/hammer tests/system/adder tests/system/excluder tests/system/stormer
 tests_system_adder_LDADD =
 tests_system_excluder_LDADD =
+tests_system_stormer_LDADD =
 tests_system_op_LDADD =
 tests_system_hammer_LDADD =
 

@@ -50,7 +50,7 @@ pause_for() {
 # holder_or ANY: the number in HOSTS of who has it now
 holder_or() {
 	local host
-	host=$(timeout 2 sed -n 's/^holder=host=h\([0-9]\).*/\1/p' "$W/resource.mount/.info/locks/db" | head -n 1)
+	host=$(timeout 2 sed -n 's/^holder=host=h\([0-9]\).*/\1/p' "$W/resource.mount/.info/locks/db" 2>/dev/null | head -n 1)
 	echo "${host:+$((host - 1))}" | grep . || echo "$1"
 }
 
