@@ -79,6 +79,7 @@ src_libcoordfs_a_SOURCES = \
 	src/gossip/journal.c \
 	src/gossip/read.c \
 	src/gossip/state.c \
+	src/gossip/sync.c \
 	src/gossip/storage.c src/gossip/storage.h \
 	src/gossip/tree.c src/gossip/tree.h \
 	src/machine/attr.c \

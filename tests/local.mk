@@ -37,6 +37,7 @@ UNIT_TESTS = \
 	tests/unit/test_gossip \
 	tests/unit/test_gossip_crdt \
 	tests/unit/test_gossip_storage \
+	tests/unit/test_gossip_sync \
 	tests/unit/test_info \
 	tests/unit/test_lease \
 	tests/unit/test_join \

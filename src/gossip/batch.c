@@ -194,6 +194,7 @@ void batch_finish(struct gossip *g, int code)
 			commit(g, &b->staged[i]);
 		b->staged_count = 0;
 		b->writing = NULL;
+		sync_soon(g);
 		tell(writing, 0);
 	}
 	free(b->staged);

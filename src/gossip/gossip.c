@@ -15,26 +15,6 @@ uint64_t gossip_clock_ms(const struct gossip *g)
 	return uv_gettimeofday(&now) ? 0 : (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_usec / 1000;
 }
 
-bool gossip_is_converged(const struct gossip *g, const struct node *n)
-{
-	(void)g;
-	return !n->dirty && !n->staged;
-}
-
-void gossip_set_members(struct gossip *g, const uint64_t *members, size_t n)
-{
-	(void)g;
-	(void)members;
-	(void)n;
-}
-
-void gossip_receive(struct gossip *g, uint64_t from, const Coordfs__Envelope *e)
-{
-	(void)g;
-	(void)from;
-	(void)e;
-}
-
 /* ---- the loop ---- */
 
 static void gossip_free(struct gossip *g)
@@ -44,6 +24,7 @@ static void gossip_free(struct gossip *g)
 	journal_close(g);
 	tree_fini(&g->tree);
 	batch_fini(g);
+	sync_fini(g);
 	free(g->directory);
 	free(g);
 }
@@ -81,6 +62,7 @@ static void advance_close(struct gossip *g)
 	if (!g->closing || !batch_is_idle(g) || !journal_is_settled(g) || uv_is_closing((uv_handle_t *)&g->check))
 		return;
 	uv_close((uv_handle_t *)&g->tick, handle_closed);
+	uv_close((uv_handle_t *)&g->sync.timer, handle_closed);
 	uv_close((uv_handle_t *)&g->check, handle_closed);
 	uv_close((uv_handle_t *)&g->idle, handle_closed);
 }
@@ -137,7 +119,8 @@ static void open_handles(struct gossip *g)
 	uv_idle_init(g->loop, &g->idle);
 	uv_timer_init(g->loop, &g->tick);
 	g->check.data = g->idle.data = g->tick.data = g;
-	g->handles = 3;
+	sync_open(g);
+	g->handles = 4;
 }
 
 int gossip_open(uv_loop_t *loop, const struct gossip_config *config, struct gossip **out, char *error,

@@ -6,6 +6,7 @@
  *   change.c    what users change
  *   batch.c     what is to go to the disk, all of one turn of the loop at once
  *   journal.c   records as frames of the log (storage.h), in the pool; the log written anew
+ *   sync.c      what members tell each other
  *   read.c      what users see */
 #ifndef COORDFS_GOSSIP_INTERNAL_H
 #define COORDFS_GOSSIP_INTERNAL_H
@@ -72,6 +73,21 @@ bool journal_is_settled(const struct gossip *g); /* idle, and nothing to be done
 /* A frame of what is known of n; b NULL: it is forgotten. False: no memory. */
 bool journal_frame(const struct gossip *g, struct frames *f, const struct node *n, const struct blob *b);
 
+/* ---- sync.c ---- */
+
+struct sync {
+	uint64_t incarnation; /* of this start */
+	struct peer *peers;   /* the other members */
+	size_t count;
+	uint64_t news_ms; /* the loop's time when news was last sent to all */
+	uv_timer_t timer;
+};
+
+void sync_open(struct gossip *g);
+void sync_fini(struct gossip *g);
+/* Something is to be told. */
+void sync_soon(struct gossip *g);
+
 /* ---- gossip.c ---- */
 
 #define TICK_MS 250
@@ -85,6 +101,7 @@ struct gossip {
 	uint64_t epoch;	    /* in which new shares are begun */
 	struct batch batch;
 	struct journal journal;
+	struct sync sync;
 	struct {
 		struct blob *of;
 		struct record record;

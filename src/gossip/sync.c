@@ -1,0 +1,417 @@
+/* Members tell each other what they know until all know the same.
+ *
+ * Each member counts the changes of its own disk: a place bears the version at which it last changed here. To each other
+ * member goes what changed behind the version up to which that one is known to have everything, in the order of versions,
+ * as GossipRecords (since, upto]: all places that changed in between. The receiver joins them, and when they are on its
+ * disk and it had everything up to `since` before, it has everything up to `upto`, which it says with GossipNews. What is
+ * lost on its way is sent again when nothing was heard for a while. News goes out each second too; so two members that
+ * know the same exchange nothing else.
+ *
+ * Versions are of one run of a program, its incarnation. After a restart of either the digests of all that both know tell
+ * whether they know the same; if not, everything is sent once: joining twice does no harm.
+ *
+ * What a member hears from one it tells the others as what it had changed itself: any two that are connected through
+ * others come to know the same. */
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "base/limits.h"
+#include "gossip/internal.h"
+
+#define SOON_MS 20	 /* changes of one moment go together */
+#define NEWS_MS 1000
+#define RESEND_MS 2000	 /* without news of progress */
+#define SILENT_MS 5000	 /* who was not heard for so long gets news only */
+#define FLIGHT_BYTES (512u << 10)
+#define MESSAGE_BYTES (64u << 10)
+#define UNEQUAL_MAX 5	 /* news in a row that all is told, and yet the digests differ */
+
+struct peer {
+	uint64_t id;
+	uint64_t incarnation, have; /* its: all up to that version is on this disk */
+	uint64_t acked, sent;	    /* ours: what it is known to have; what is on its way */
+	uint64_t sent_bytes, progress_ms, heard_ms;
+	unsigned unequal;
+	bool wants_news; /* it told something that is on this disk now */
+};
+
+static struct peer *find(const struct gossip *g, uint64_t id)
+{
+	for (size_t i = 0; i < g->sync.count; i++)
+		if (g->sync.peers[i].id == id)
+			return &g->sync.peers[i];
+	return NULL;
+}
+
+/* ---- members ---- */
+
+void gossip_set_members(struct gossip *g, const uint64_t *members, size_t n)
+{
+	struct peer *peers = calloc(n + 1, sizeof *peers);
+	const struct peer *known;
+	size_t count = 0;
+
+	if (!peers)
+		return; /* it is told again with the next change of the members */
+	for (size_t i = 0; i < n; i++) {
+		if (members[i] == g->config.member)
+			continue;
+		known = find(g, members[i]);
+		peers[count++] = known ? *known : (struct peer){.id = members[i]};
+	}
+	free(g->sync.peers);
+	g->sync.peers = peers;
+	g->sync.count = count;
+	sync_soon(g);
+}
+
+bool gossip_is_converged(const struct gossip *g, const struct node *n)
+{
+	if (n->dirty || n->staged)
+		return false;
+	for (size_t i = 0; i < g->sync.count; i++)
+		if (g->sync.peers[i].acked < n->version)
+			return false;
+	return true;
+}
+
+/* ---- telling ---- */
+
+static uint64_t digest(const struct tree *t)
+{
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < TREE_BUCKETS; i++)
+		all ^= t->buckets[i];
+	return all;
+}
+
+static bool post(struct gossip *g, const struct peer *p, Coordfs__Gossip *message)
+{
+	Coordfs__Envelope e = COORDFS__ENVELOPE__INIT;
+
+	e.of_case = COORDFS__ENVELOPE__OF_GOSSIP;
+	e.gossip = message;
+	return g->config.send && g->config.send(g->config.ctx, p->id, &e);
+}
+
+static void send_news(struct gossip *g, struct peer *p)
+{
+	Coordfs__Gossip message = COORDFS__GOSSIP__INIT;
+	Coordfs__GossipNews news = COORDFS__GOSSIP_NEWS__INIT;
+
+	news.incarnation = g->sync.incarnation;
+	news.version = g->tree.version;
+	news.your_incarnation = p->incarnation;
+	news.your_version = p->have;
+	news.digest = digest(&g->tree);
+	message.of_case = COORDFS__GOSSIP__OF_NEWS;
+	message.news = &news;
+	p->wants_news = !post(g, p, &message);
+}
+
+/* The first place that changed behind a version; NULL: none. What changed last is looked at first. */
+static struct node *changed_behind(const struct tree *t, uint64_t version)
+{
+	struct node *n = t->by_version ? t->by_version->older : NULL; /* the list's end */
+
+	if (!n || n->version <= version)
+		return NULL;
+	while (n != t->by_version && n->older->version > version)
+		n = n->older;
+	return n;
+}
+
+struct parcel {
+	Coordfs__GossipRecord *records, **list;
+	char (*paths)[LIMIT_PATH_BYTES + 1];
+	size_t count, bytes;
+	uint64_t upto;
+};
+
+enum { PARCEL_COUNT = 256 };
+
+static void parcel_fini(struct parcel *p)
+{
+	free(p->records);
+	free(p->list);
+	free(p->paths);
+}
+
+static bool parcel_init(struct parcel *p)
+{
+	*p = (struct parcel){.records = calloc(PARCEL_COUNT, sizeof *p->records)};
+	p->list = calloc(PARCEL_COUNT, sizeof *p->list);
+	p->paths = calloc(PARCEL_COUNT, sizeof *p->paths);
+	if (p->records && p->list && p->paths)
+		return true;
+	parcel_fini(p);
+	return false;
+}
+
+static void parcel_add(struct parcel *p, const struct node *n)
+{
+	Coordfs__GossipRecord *r = &p->records[p->count];
+
+	coordfs__gossip_record__init(r);
+	r->root = node_path(n, p->paths[p->count]);
+	r->path.data = (uint8_t *)p->paths[p->count];
+	r->path.len = strlen(p->paths[p->count]);
+	r->state.data = n->durable->data;
+	r->state.len = n->durable->size;
+	p->list[p->count++] = r;
+	p->bytes += r->path.len + r->state.len + 16;
+	p->upto = n->version;
+}
+
+static bool send_parcel(struct gossip *g, struct peer *p, const struct parcel *parcel)
+{
+	Coordfs__Gossip message = COORDFS__GOSSIP__INIT;
+	Coordfs__GossipRecords records = COORDFS__GOSSIP_RECORDS__INIT;
+
+	records.incarnation = g->sync.incarnation;
+	records.since = p->sent;
+	records.upto = parcel->upto;
+	records.n_records = parcel->count;
+	records.records = parcel->list;
+	message.of_case = COORDFS__GOSSIP__OF_RECORDS;
+	message.records = &records;
+	if (!post(g, p, &message))
+		return false;
+	p->sent = parcel->upto;
+	p->sent_bytes += parcel->bytes;
+	return true;
+}
+
+/* False: nothing more can go now. */
+static bool send_some(struct gossip *g, struct peer *p)
+{
+	struct node *n = changed_behind(&g->tree, p->sent);
+	struct parcel parcel;
+	bool went;
+
+	if (!n || p->sent_bytes > FLIGHT_BYTES || !parcel_init(&parcel))
+		return false;
+	for (; n && parcel.count < PARCEL_COUNT && parcel.bytes < MESSAGE_BYTES; n = n->newer)
+		parcel_add(&parcel, n);
+	went = send_parcel(g, p, &parcel);
+	parcel_fini(&parcel);
+	return went;
+}
+
+static void tell(struct gossip *g, struct peer *p, uint64_t now_ms)
+{
+	bool silent = !p->incarnation || now_ms - p->heard_ms > SILENT_MS;
+
+	if (p->sent > p->acked && (silent || now_ms - p->progress_ms > RESEND_MS)) {
+		p->sent = p->acked;
+		p->sent_bytes = 0;
+	}
+	if (p->sent == p->acked)
+		p->progress_ms = now_ms;
+	while (!silent && send_some(g, p))
+		;
+}
+
+static void on_time(uv_timer_t *timer)
+{
+	struct gossip *g = timer->data;
+	uint64_t now_ms = uv_now(g->loop);
+	bool news = now_ms - g->sync.news_ms >= NEWS_MS;
+
+	if (news)
+		g->sync.news_ms = now_ms;
+	for (size_t i = 0; i < g->sync.count; i++) {
+		struct peer *p = &g->sync.peers[i];
+
+		if (news || p->wants_news)
+			send_news(g, p);
+		tell(g, p, now_ms);
+	}
+	uv_timer_start(timer, on_time, NEWS_MS, 0);
+}
+
+void sync_soon(struct gossip *g)
+{
+	uv_timer_t *timer = &g->sync.timer;
+
+	if (g->closing || g->sync.count == 0 || uv_is_closing((uv_handle_t *)timer))
+		return;
+	if (!uv_is_active((uv_handle_t *)timer) || uv_timer_get_due_in(timer) > SOON_MS)
+		uv_timer_start(timer, on_time, SOON_MS, 0);
+}
+
+/* ---- hearing ---- */
+
+static void acknowledged(struct gossip *g, struct peer *p, uint64_t version)
+{
+	if (version > g->tree.version || version <= p->acked)
+		return;
+	p->acked = version;
+	p->progress_ms = uv_now(g->loop);
+	if (p->sent <= version) {
+		p->sent = version;
+		p->sent_bytes = 0;
+	}
+}
+
+/* All is told in both directions, and it is not the same: nobody knows how that could be, but telling all again mends
+ * it. */
+static void check_equal(const struct gossip *g, struct peer *p, const Coordfs__GossipNews *news, bool equal)
+{
+	bool all_told = p->acked == g->tree.version && p->have == news->version;
+
+	p->unequal = all_told && !equal ? p->unequal + 1 : 0;
+	if (p->unequal < UNEQUAL_MAX)
+		return;
+	p->unequal = 0;
+	p->acked = p->sent = p->sent_bytes = 0;
+}
+
+static void take_news(struct gossip *g, struct peer *p, const Coordfs__GossipNews *news)
+{
+	bool equal = news->digest == digest(&g->tree);
+
+	if (news->incarnation != p->incarnation) {
+		*p = (struct peer){.id = p->id, .incarnation = news->incarnation, .progress_ms = uv_now(g->loop)};
+		p->wants_news = true;
+	}
+	p->heard_ms = uv_now(g->loop);
+	if (equal) {
+		p->have = news->version > p->have ? news->version : p->have;
+		acknowledged(g, p, g->tree.version);
+	} else if (news->your_incarnation == g->sync.incarnation) {
+		acknowledged(g, p, news->your_version);
+	}
+	check_equal(g, p, news, equal);
+	if (p->wants_news || p->sent < g->tree.version)
+		sync_soon(g);
+}
+
+/* Joined with what is known here, and on its way to the disk. */
+static int learn(struct gossip *g, struct node *n, const Coordfs__GossipRecord *r)
+{
+	struct record mine, theirs;
+	struct blob *b;
+	int rc;
+
+	record_init(&mine);
+	record_init(&theirs);
+	rc = record_unpack(r->state.data, r->state.len, &theirs);
+	if (!rc && n->current)
+		rc = record_unpack(n->current->data, n->current->size, &mine);
+	if (!rc)
+		rc = record_join(&mine, &theirs);
+	if (!rc) {
+		struct stamp latest = record_latest(&theirs);
+
+		stamp_seen(&g->clock, &latest);
+		b = blob_new(n, &mine);
+		rc = b ? batch_change(g, n, b, NULL, NULL) : ERR_NO_MEMORY;
+	}
+	record_fini(&mine);
+	record_fini(&theirs);
+	return rc;
+}
+
+/* ERR_INVALID: it is nothing that could be known; others are taken all the same. */
+static int take_record(struct gossip *g, const Coordfs__GossipRecord *r)
+{
+	char path[LIMIT_PATH_BYTES + 1] = "";
+	const struct gossip_place at = {r->root, path};
+	struct node *n;
+	int rc;
+
+	if (r->path.len > LIMIT_PATH_BYTES || r->state.len == 0)
+		return ERR_INVALID;
+	if (r->path.len > 0) /* of a root there is no data */
+		memcpy(path, r->path.data, r->path.len);
+	rc = strlen(path) == r->path.len ? tree_check_place(&at) : ERR_INVALID;
+	if (rc)
+		return ERR_INVALID;
+	n = tree_make(&g->tree, &at);
+	if (!n)
+		return ERR_NO_MEMORY;
+	rc = n->parent && node_root(n)->gone ? 0 : learn(g, n, r);
+	tree_prune(&g->tree, n);
+	return rc;
+}
+
+/* What a member told is on its way to the disk. */
+struct arrival {
+	struct gossip *g;
+	uint64_t member, incarnation, since, upto;
+};
+
+static void on_arrived(void *ctx, int code)
+{
+	struct arrival *a = ctx;
+	struct peer *p = find(a->g, a->member);
+
+	if (code == 0 && p && p->incarnation && p->incarnation == a->incarnation && a->since <= p->have) {
+		if (a->upto > p->have)
+			p->have = a->upto;
+		p->wants_news = true;
+		sync_soon(a->g);
+	}
+	free(a);
+}
+
+static void arrive(struct gossip *g, const struct peer *p, const Coordfs__GossipRecords *r)
+{
+	struct arrival *a = malloc(sizeof *a);
+
+	if (!a)
+		return; /* it is told again */
+	*a = (struct arrival){g, p->id, r->incarnation, r->since, r->upto};
+	if (batch_is_idle(g))
+		on_arrived(a, 0);
+	else if (batch_wait(g, on_arrived, a))
+		free(a);
+}
+
+static void take_records(struct gossip *g, struct peer *p, const Coordfs__GossipRecords *r)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < r->n_records && rc != ERR_NO_MEMORY; i++)
+		rc = take_record(g, r->records[i]);
+	if (rc != ERR_NO_MEMORY)
+		arrive(g, p, r);
+}
+
+void gossip_receive(struct gossip *g, uint64_t from, const Coordfs__Envelope *e)
+{
+	struct peer *p = find(g, from);
+
+	if (!p || g->closing || e->of_case != COORDFS__ENVELOPE__OF_GOSSIP || !e->gossip)
+		return;
+	switch (e->gossip->of_case) {
+	case COORDFS__GOSSIP__OF_NEWS:
+		take_news(g, p, e->gossip->news);
+		break;
+	case COORDFS__GOSSIP__OF_RECORDS:
+		take_records(g, p, e->gossip->records);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- life ---- */
+
+/* An incarnation is a number that no earlier start had. */
+void sync_open(struct gossip *g)
+{
+	if (uv_random(NULL, NULL, &g->sync.incarnation, sizeof g->sync.incarnation, 0, NULL))
+		g->sync.incarnation = uv_hrtime() ^ gossip_clock_ms(g) << 20;
+	g->sync.incarnation |= 1; /* 0: none */
+	uv_timer_init(g->loop, &g->sync.timer);
+	g->sync.timer.data = g;
+}
+
+void sync_fini(struct gossip *g)
+{
+	free(g->sync.peers);
+}
