@@ -101,6 +101,7 @@ src_libcoordfs_a_SOURCES = \
 	src/machine/lock_range.c \
 	src/machine/lock_table.c \
 	src/machine/lock_tree.c src/machine/lock_tree.h \
+	src/machine/lock_user.c \
 	src/machine/machine.c src/machine/machine.h \
 	src/machine/member.c \
 	src/machine/namespace.c \

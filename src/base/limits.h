@@ -23,6 +23,8 @@
 #define LIMIT_HISTORY_BYTES (256u << 20)	 /* old versions kept for open transactions; beyond: oldest aborts */
 #define LIMIT_WAITERS 100000u			 /* ENOLCK: in the cluster */
 #define LIMIT_LOCKS 1000000u			 /* ENOLCK: in the cluster */
+#define LIMIT_USER_WAITERS 20000u		 /* ENOLCK: of one user other than root, in the cluster */
+#define LIMIT_USER_LOCKS 200000u		 /* ENOLCK: the same */
 #define LIMIT_SESSIONS 1000u			 /* the mount is refused */
 #define LIMIT_MEMBERS 1000u			 /* the join is refused */
 #define LIMIT_STATE_BYTES (2ull << 30)		 /* ENOSPC: keys and values; tdb itself ends at 4 GiB */

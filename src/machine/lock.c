@@ -14,8 +14,10 @@
  *   lock_tree   ordered sets               lock_range  ranges of one owner, conflicts
  *   lock_table  indexes and records        lock_queue  waiting and granting
  *   lock_graph  deadlocks                  lock_info   reading, lock_load  images and invariants
+ *   lock_user   how much each user has
  *
  * Errors of the environment (no memory, no space for a record) become the reply's code, which stops the machine. */
+#include "machine/level.h"
 #include "machine/lock.h"
 
 #include <stdio.h>
@@ -76,18 +78,27 @@ static unsigned growth(const struct lock_table *t, const struct lock *want)
 	return itself && !lock_covers(want, held);
 }
 
-static bool is_full(const struct lock_table *t, const struct lock *want, struct reply *r)
+/* Programs of level 1 count the locks of all together only. */
+static bool counts_users(const struct context *c, const struct lock *want)
 {
+	return want->uid != 0 && machine_level(c->machine) >= LEVEL_2;
+}
+
+static bool is_full(const struct context *c, const struct lock *want, struct reply *r)
+{
+	const struct lock_table *t = machine_lock_table(c->machine);
 	unsigned more = growth(t, want);
-	if (more == 0 || t->holders + more <= t->holders_limit)
-		return false;
-	refuse(r, ERR_NO_LOCKS, "%llu locks are held", (unsigned long long)t->holders);
-	return true;
+	uint64_t users = lock_user_of(t, want->uid).holders;
+	if (more > 0 && t->holders + more > t->holders_limit)
+		refuse(r, ERR_NO_LOCKS, "%llu locks are held", (unsigned long long)t->holders);
+	else if (more > 0 && counts_users(c, want) && users + more > t->user_holders_limit)
+		refuse(r, ERR_NO_LOCKS, "uid %u holds %llu locks", want->uid, (unsigned long long)users);
+	return r->code != 0;
 }
 
 static void unlock(struct context *c, const struct lock *want, struct reply *r)
 {
-	if (is_full(machine_lock_table(c->machine), want, r))
+	if (is_full(c, want, r))
 		return;
 	r->code = lock_range_clear(c, want);
 	if (r->code == 0)
@@ -138,12 +149,16 @@ static int give_up(struct context *c, struct lock *want)
 	return lock_range_clear(c, want);
 }
 
-static bool may_wait(struct lock_table *t, const struct lock *want, struct reply *r)
+static bool may_wait(const struct context *c, const struct lock *want, struct reply *r)
 {
+	struct lock_table *t = machine_lock_table(c->machine);
+	uint64_t users = lock_user_of(t, want->uid).waiters;
 	if (find_waiter(t, want->session, want->sequence))
 		refuse(r, ERR_INVALID, "request %llu waits already", (unsigned long long)want->sequence);
 	else if (t->waiters >= t->waiters_limit)
 		refuse(r, ERR_NO_LOCKS, "%llu requests are waiting", (unsigned long long)t->waiters);
+	else if (counts_users(c, want) && users >= t->user_waiters_limit)
+		refuse(r, ERR_NO_LOCKS, "%llu requests of uid %u are waiting", (unsigned long long)users, want->uid);
 	else if (want->kind != LOCK_KIND_FLOCK && lock_would_deadlock(t, want))
 		refuse(r, ERR_DEADLOCK, "a holder of the lock waits, directly or not, for this process");
 	return r->code == 0;
@@ -151,7 +166,7 @@ static bool may_wait(struct lock_table *t, const struct lock *want, struct reply
 
 static void lock_blocked(struct context *c, struct lock *want, bool wait, struct reply *r)
 {
-	if (wait && !may_wait(machine_lock_table(c->machine), want, r))
+	if (wait && !may_wait(c, want, r))
 		return;
 	r->code = give_up(c, want);
 	if (r->code == 0 && wait) {
@@ -175,7 +190,7 @@ static void lock_range(struct context *c, struct lock *want, bool wait, struct r
 	want->extends = lock_held_part(t, want) != NULL;
 	if (want->file && lock_find_blocker(lock_place(want), want))
 		lock_blocked(c, want, wait, r);
-	else if (!is_full(t, want, r))
+	else if (!is_full(c, want, r))
 		grant_now(c, want, r);
 }
 

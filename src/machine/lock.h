@@ -18,6 +18,13 @@ struct lock_hull {
 	uint64_t start, end;
 };
 
+/* Someone who has or wants locks, by his number, which is the same on all hosts. */
+struct lock_user {
+	struct tree_node node; /* uid */
+	uint32_t uid;
+	uint64_t holders, waiters;
+};
+
 /* A holder (token != 0) or a waiter. */
 struct lock {
 	uint64_t number; /* of its record; among waiters: the place in the queue */
@@ -32,6 +39,7 @@ struct lock {
 	uint8_t process_size;
 	uint8_t process[LOCK_PROCESS_BYTES];
 	struct lock_file *file;
+	struct lock_user *user; /* while it is in the indexes */
 
 	/* Why a waiter waits: a lock that conflicts and comes before it. One is enough; when it goes, another is
 	 * looked for. */
@@ -71,12 +79,14 @@ struct lock_file {
 
 struct lock_table {
 	struct tree_node *files;
+	struct tree_node *users;
 	struct tree_node *owners;   /* by_owner */
 	struct tree_node *handles;  /* by_handle */
 	struct tree_node *requests; /* by_request */
 	struct tree_node *ready;    /* by_turn: waiters without a blocker, to be settled before the command ends */
 	uint64_t holders, waiters;
 	uint64_t holders_limit, waiters_limit;
+	uint64_t user_holders_limit, user_waiters_limit; /* root has none */
 	uint64_t searches;
 };
 
@@ -132,6 +142,16 @@ void lock_record(const struct lock *l, Coordfs__Lock *out);
 /* For a probe: the first in lock_owner_type's order at or after it, and the one after. */
 struct lock *lock_owner_from(const struct lock_table *t, const struct lock *probe);
 struct lock *lock_owner_next(const struct lock_table *t, const struct lock *l);
+
+/* ---- lock_user.c: how much each user has ---- */
+
+/* Count l as its user's. 0 or ERR_NO_MEMORY. */
+int lock_user_count(struct lock_table *t, struct lock *l);
+void lock_user_uncount(struct lock_table *t, struct lock *l);
+/* What all have together: that of the table, unless something is wrong. */
+struct lock_user lock_user_sum(const struct lock_table *t);
+/* What this user has; zeros when nothing. */
+struct lock_user lock_user_of(const struct lock_table *t, uint32_t uid);
 
 /* ---- lock_range.c: what an owner holds of a file, and who is in its way ---- */
 

@@ -137,8 +137,10 @@ static bool check_lock(void *ctx, struct tree_node *n)
 
 static unsigned check_table(struct check *k)
 {
+	struct lock_user sum = lock_user_sum(k->table);
 	lock_walk(k->table->owners, check_lock, k);
-	if (k->holders != k->table->holders || k->waiters != k->table->waiters) {
+	if (k->holders != k->table->holders || k->waiters != k->table->waiters || sum.holders != k->holders ||
+	    sum.waiters != k->waiters) {
 		k->breaches++;
 		if (k->fail)
 			k->fail(k->ctx, "the numbers of locks are wrong");

@@ -143,6 +143,8 @@ struct lock_table *lock_table_new(void)
 		return NULL;
 	t->holders_limit = LIMIT_LOCKS;
 	t->waiters_limit = LIMIT_WAITERS;
+	t->user_holders_limit = LIMIT_USER_LOCKS;
+	t->user_waiters_limit = LIMIT_USER_WAITERS;
 	return t;
 }
 
@@ -207,9 +209,13 @@ struct lock *lock_copy(const struct lock *from)
 
 int lock_index(struct lock_table *t, struct lock *l)
 {
-	l->file = file_make(t, l->inode);
-	if (!l->file)
+	if (lock_user_count(t, l) < 0)
 		return ERR_NO_MEMORY;
+	l->file = file_make(t, l->inode);
+	if (!l->file) {
+		lock_user_uncount(t, l);
+		return ERR_NO_MEMORY;
+	}
 	l->file->count++;
 	struct lock_domain *d = lock_place(l);
 	tree_insert(&lock_owner_type, &t->owners, &l->by_owner);
@@ -251,6 +257,7 @@ void lock_unindex(struct lock_table *t, struct lock *l)
 	}
 	file_put(t, l->file);
 	l->file = NULL;
+	lock_user_uncount(t, l);
 }
 
 /* ---- records ---- */

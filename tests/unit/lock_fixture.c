@@ -18,6 +18,7 @@ struct reply lock_ask(struct fixture *f, const struct asked *what)
 	q.owner = what->owner;
 	q.handle = what->handle ? what->handle : what->owner;
 	q.pid = (uint32_t)what->owner;
+	q.uid = what->uid;
 	q.process = (ProtobufCBinaryData){4, (uint8_t *)"test"};
 	return fixture_apply(f, &command);
 }

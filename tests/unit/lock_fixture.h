@@ -6,6 +6,7 @@
 
 struct asked {
 	uint64_t inode, start, end, owner, handle;
+	uint32_t uid;
 	enum lock_kind kind;
 	enum lock_mode mode;
 	bool wait;

@@ -621,6 +621,45 @@ static void test_too_many_locks(void **state)
 	assert_locks(f, "1s[0-4] 1x");
 }
 
+/* A user's lock on all of a file (range: on its first bytes), or waiting for it. */
+static struct reply user_asks(struct fixture *f, uint32_t uid, uint64_t owner, enum lock_mode mode, uint64_t start)
+{
+	struct asked what = {.inode = FILE_A, .owner = owner, .uid = uid, .kind = LOCK_KIND_POSIX, .mode = mode,
+			     .start = start, .end = start, .wait = mode != UN};
+	return lock_ask(f, &what);
+}
+
+static void test_a_user_leaves_locks_for_the_others(void **state)
+{
+	struct fixture *f = *state;
+	machine_lock_table(f->machine)->user_holders_limit = 2;
+	assert_code(user_asks(f, 7, 1, EX, 0), OK);
+	assert_code(user_asks(f, 7, 2, EX, 2), OK);
+	assert_code(user_asks(f, 7, 3, EX, 4), ERR_NO_LOCKS);
+	assert_code(user_asks(f, 8, 3, EX, 4), OK);
+	for (uint64_t i = 0; i < 5; i++)
+		assert_code(user_asks(f, 0, 4, EX, 10 + 2 * i), OK); /* root */
+	assert_code(user_asks(f, 7, 2, UN, 2), OK);
+	assert_code(user_asks(f, 7, 5, EX, 6), OK);
+	assert_code(user_asks(f, 7, 5, EX, 8), ERR_NO_LOCKS);
+}
+
+static void test_a_user_leaves_room_in_the_queue(void **state)
+{
+	struct fixture *f = *state;
+	machine_lock_table(f->machine)->user_waiters_limit = 2;
+	user_asks(f, 0, 1, EX, 0);
+	assert_code(user_asks(f, 7, 2, EX, 0), QUEUED);
+	assert_code(user_asks(f, 7, 3, EX, 0), QUEUED);
+	assert_code(user_asks(f, 7, 4, EX, 0), ERR_NO_LOCKS);
+	assert_code(user_asks(f, 8, 5, EX, 0), QUEUED);
+	assert_code(user_asks(f, 0, 6, EX, 0), QUEUED);
+	assert_code(user_asks(f, 0, 7, EX, 0), QUEUED);
+	assert_code(user_asks(f, 0, 8, EX, 0), QUEUED);
+	user_asks(f, 0, 1, UN, 0);
+	assert_code(user_asks(f, 7, 4, EX, 0), QUEUED); /* one of its own has got it */
+}
+
 /* Processor time of `count` requests to wait, as owners from `first`. */
 static double queue_up(struct fixture *f, uint64_t first, unsigned count)
 {
@@ -920,6 +959,8 @@ int main(void)
 		TEST(malformed_requests_are_refused),
 		TEST(too_many_waiters),
 		TEST(too_many_locks),
+		TEST(a_user_leaves_locks_for_the_others),
+		TEST(a_user_leaves_room_in_the_queue),
 		TEST(the_longest_queue_costs_no_more),
 		TEST(conflict_names_the_holder),
 		TEST(all_locks_are_listed),
