@@ -32,6 +32,8 @@ struct peer {
 	uint64_t incarnation, have; /* its: all up to that version is on this disk */
 	uint64_t acked, sent;	    /* ours: what it is known to have; what is on its way */
 	uint64_t sent_bytes, progress_ms, heard_ms;
+	const struct node *last; /* the place that was sent last, of version `sent`, if nothing was taken away since */
+	uint64_t last_freed;
 	unsigned unequal;
 	bool wants_news; /* it told something that is on this disk now */
 };
@@ -111,13 +113,17 @@ static void send_news(struct gossip *g, struct peer *p)
 	p->wants_news = !post(g, p, &message);
 }
 
-/* The first place that changed behind a version; NULL: none. What changed last is looked at first. */
-static struct node *changed_behind(const struct tree *t, uint64_t version)
+/* The first place that changed behind what was sent; NULL: none. Of a million places that are told one after the other the
+ * next one must be near: behind the last one. Else what changed last is looked at first. */
+static struct node *changed_behind(const struct tree *t, const struct peer *p)
 {
+	uint64_t version = p->sent;
 	struct node *n = t->by_version ? t->by_version->older : NULL; /* the list's end */
 
 	if (!n || n->version <= version)
 		return NULL;
+	if (p->last && p->last_freed == t->freed && p->last->durable && p->last->version == version)
+		return p->last->newer;
 	while (n != t->by_version && n->older->version > version)
 		n = n->older;
 	return n;
@@ -128,6 +134,7 @@ struct parcel {
 	char (*paths)[LIMIT_PATH_BYTES + 1];
 	size_t count, bytes;
 	uint64_t upto;
+	const struct node *last;
 };
 
 enum { PARCEL_COUNT = 256 };
@@ -163,6 +170,7 @@ static void parcel_add(struct parcel *p, const struct node *n)
 	p->list[p->count++] = r;
 	p->bytes += r->path.len + r->state.len + 16;
 	p->upto = n->version;
+	p->last = n;
 }
 
 static bool send_parcel(struct gossip *g, struct peer *p, const struct parcel *parcel)
@@ -180,6 +188,8 @@ static bool send_parcel(struct gossip *g, struct peer *p, const struct parcel *p
 	if (!post(g, p, &message))
 		return false;
 	p->sent = parcel->upto;
+	p->last = parcel->last;
+	p->last_freed = g->tree.freed;
 	p->sent_bytes += parcel->bytes;
 	return true;
 }
@@ -187,7 +197,7 @@ static bool send_parcel(struct gossip *g, struct peer *p, const struct parcel *p
 /* False: nothing more can go now. */
 static bool send_some(struct gossip *g, struct peer *p)
 {
-	struct node *n = changed_behind(&g->tree, p->sent);
+	struct node *n = changed_behind(&g->tree, p);
 	struct parcel parcel;
 	bool went;
 
@@ -299,6 +309,8 @@ static int learn(struct gossip *g, struct node *n, const Coordfs__GossipRecord *
 	record_init(&mine);
 	record_init(&theirs);
 	rc = record_unpack(r->state.data, r->state.len, &theirs);
+	if (!rc && theirs.gone && n->parent)
+		rc = ERR_INVALID; /* only a root can be */
 	if (!rc && n->current)
 		rc = record_unpack(n->current->data, n->current->size, &mine);
 	if (!rc)

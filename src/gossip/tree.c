@@ -300,6 +300,7 @@ static bool says_something(const struct node *n)
 static void take_away(struct tree *t, struct node *n)
 {
 	table_remove(t, n);
+	t->freed++;
 	if (n->parent) {
 		if (n->parent->folder->cursor == n)
 			n->parent->folder->cursor = NULL;

@@ -52,6 +52,7 @@ struct tree {
 	struct node **chains; /* 2^bits, by the hash's first bits */
 	unsigned bits;
 	size_t count, records; /* nodes; those with something durable */
+	uint64_t freed;	 /* nodes that were taken away: who keeps a pointer compares this first */
 	uint64_t buckets[TREE_BUCKETS]; /* the hashes of what is durable, by the place's first 8 bits */
 	uint64_t living;	/* the same of all that exists: removed ones may be forgotten at different times */
 	struct node *by_version; /* oldest first */
