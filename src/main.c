@@ -57,7 +57,7 @@ static const char help[] =
 	"  -o voters=N         voting members at most (default 5)\n"
 	"  -o election_timeout=MS, heartbeat=MS, replace_after=S      for a slow network (650, 65, 60)\n"
 	"  -o on_loss=none|term|kill   signal who has a file open whose lock is lost (default none)\n"
-	"  -o consistency=strong|weak, inotify\n"
+	"  -o consistency=strong|weak|eventual, inotify\n"
 	"  -o ro, allow_other (root's default), allow_root, and the common options of mount(8)\n"
 	"\n"
 	"It returns when the mount serves. `umount MOUNTPOINT` or `fusermount3 -u MOUNTPOINT` ends it.\n"

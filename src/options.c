@@ -99,12 +99,18 @@ static int set_name(struct parser *p, const char *value)
 
 static int set_consistency(struct parser *p, const char *value)
 {
-	if (strcmp(value, "eventual") == 0)
-		return refuse(p, "option consistency=%s: not in this version, which knows strong and weak", value);
-	if (strcmp(value, "strong") != 0 && strcmp(value, "weak") != 0)
-		return refuse(p, "option consistency=%s: strong, weak or eventual is wanted", value);
-	p->options->consistency = strcmp(value, "weak") == 0 ? CONSISTENCY_WEAK : CONSISTENCY_UNSET;
-	return 0;
+	static const struct {
+		const char *word;
+		enum consistency level;
+	} choices[] = {{"strong", CONSISTENCY_UNSET}, {"weak", CONSISTENCY_WEAK}, {"eventual", CONSISTENCY_EVENTUAL}};
+
+	for (size_t i = 0; i < sizeof choices / sizeof *choices; i++) {
+		if (strcmp(value, choices[i].word) != 0)
+			continue;
+		p->options->consistency = choices[i].level;
+		return 0;
+	}
+	return refuse(p, "option consistency=%s: strong, weak or eventual is wanted", value);
 }
 
 static int set_on_loss(struct parser *p, const char *value)

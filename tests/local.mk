@@ -176,6 +176,7 @@ SYSTEM_TESTS = \
 	tests/system/locks.sh \
 	tests/system/lockfiles.sh \
 	tests/system/fences.sh \
+	tests/system/eventual.sh \
 	tests/system/transactions.sh \
 	tests/system/cas.sh \
 	tests/system/info.sh \
@@ -205,6 +206,7 @@ CLUSTER_TESTS = \
 	tests/system/roles.sh \
 	tests/system/partition.sh \
 	tests/system/weak.sh \
+	tests/system/eventual_cluster.sh \
 	tests/system/upgrade.sh \
 	tests/system/rolling.sh \
 	tests/system/hostile.sh \

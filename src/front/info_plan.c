@@ -33,8 +33,10 @@ static int plan_bound(struct bytes value, bool *set, bool *has, int64_t *bound, 
 
 static int plan_consistency(struct bytes value, enum consistency *level, char *why)
 {
-	if (is_text(value, "eventual"))
-		return refuse_line(why, ERR_NOT_SUPPORTED, "this version knows consistency=strong and weak only");
+	if (is_text(value, "eventual")) {
+		*level = CONSISTENCY_EVENTUAL;
+		return OK;
+	}
 	*level = is_text(value, "strong") ? CONSISTENCY_STRONG : is_text(value, "weak") ? CONSISTENCY_WEAK : CONSISTENCY_UNSET;
 	return *level ? OK : refuse_line(why, ERR_INVALID, "consistency= is strong, weak or eventual");
 }

@@ -25,6 +25,8 @@ static const char text[] =
 	"fences/        echo 41 > fences/db               ESTALE when a higher token was seen there\n"
 	".info/         cat .info/PATH                    all about PATH; for a directory .info/DIR/.self\n"
 	"               grep error= .info/PATH            why the last request was refused, in words\n"
+	"               setfattr -n user.coordfs.consistency -v eventual counters/DIR (new and empty): what is\n"
+	"               added there goes on without a majority; weak: reads do. man 7 coordfs: which for what\n"
 	"cluster/       cat cluster/status                how the cluster is\n"
 	"               echo NAME > cluster/leader        moves the leadership to that member\n"
 	"               cat cluster/snapshot > backup     everything, of one revision; not listed\n"

@@ -13,11 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 static void sum_path(const struct place *place, char path[PATH_MAX])
 {
 	snprintf(path, PATH_MAX, "%s/counters/%s-sum", place->dir, place->stem);
+}
+
+static void eventual_path(const struct place *place, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s/counters/%s-eventual", place->dir, place->stem);
 }
 
 /* A number, a newline, and nothing else. */
@@ -64,6 +70,8 @@ void counter_remove(const struct place *place)
 
 	sum_path(place, path);
 	unlink(path);
+	eventual_path(place, path);
+	unlink(path);
 }
 
 static int open_handle(struct client *client)
@@ -108,6 +116,27 @@ static int write_to(const char *path, int flags, const char *text)
 static int add_handle(struct client *client)
 {
 	return write_whole(client->fd, "+1\n");
+}
+
+/* What it is compared with knows no levels. */
+static int make_eventual(const char *path)
+{
+	static const char level[] = "eventual", name[] = "user.coordfs.consistency";
+
+	if (getxattr(path, name, NULL, 0) < 0)
+		return 0;
+	return setxattr(path, name, level, sizeof level - 1, 0);
+}
+
+static int open_eventual(struct client *client)
+{
+	eventual_path(client->place, client->path);
+	client->fd = open(client->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	if (client->fd < 0 || make_eventual(client->path) != 0)
+		return -1;
+	close(client->fd);
+	client->fd = open(client->path, O_RDWR | O_CLOEXEC);
+	return client->fd < 0 ? -1 : 0;
 }
 
 /* As the shell does for `echo +1 > f`. */
@@ -182,6 +211,8 @@ static void close_transaction(struct client *client)
 const struct operation counter_operations[] = {
 	{ .name = OPERATION_ADD, .commits = 1, .one_file = true, .adds = true, .open = open_handle, .step = add_handle,
 	  .close = close_handle },
+	{ .name = "eventual counter +1, open handle", .commits = 1, .one_file = true, .open = open_eventual,
+	  .step = add_handle, .close = close_handle },
 	{ .name = "counter +1, open + write + close", .commits = 1, .one_file = true, .adds = true, .open = open_none,
 	  .step = add_path },
 	{ .name = OPERATION_READ, .one_file = true, .open = open_handle, .step = read_handle, .close = close_handle },

@@ -196,7 +196,8 @@ static void test_plan_others(void **state)
 	assert_int_equal(parse("consistency=weak\n", &p), OK);
 	assert_int_equal(p.consistency, CONSISTENCY_WEAK);
 	assert_int_equal(parse("consistency=weak\nmin=1\n", &p), ERR_INVALID);
-	assert_int_equal(parse("consistency=eventual\n", &p), ERR_NOT_SUPPORTED);
+	assert_int_equal(parse("consistency=eventual\n", &p), OK);
+	assert_int_equal(p.consistency, CONSISTENCY_EVENTUAL);
 	assert_int_equal(parse("consistency=loose\n", &p), ERR_INVALID);
 	assert_int_equal(parse("timeout=30\n", &p), OK);
 	assert_true(p.set_timeout && p.timeout_s == 30);

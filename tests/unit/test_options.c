@@ -215,7 +215,6 @@ static void test_what_is_unknown_is_named(void **state)
 	refuse("Listen=tcp://127.0.0.1:1", "unknown option");
 	refuse("on_loss=maybe", "is wanted");
 	refuse("consistency=loose", "is wanted");
-	refuse("consistency=eventual", "not in this version");
 	refuse("on_loss=", "is wanted");
 }
 
