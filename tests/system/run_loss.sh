@@ -13,12 +13,12 @@ dead() { ! grep -q '^State:.[^ZX]' "/proc/$1/status" 2>/dev/null; }
 has_text() { [ -s "$1" ]; }
 
 # present FILE [deaf]: a program that writes down every few milliseconds that it is there, and when it was told to end;
-# deaf: it goes on nevertheless
+# deaf: it goes on nevertheless; what is out of reach of who kills it ends after a minute
 cat >"$W/present" <<'END'
 	trap 'echo "told $EPOCHREALTIME"; [ -n "$2" ] || exit 5' TERM
 	exec 8<> <(:) >"$1"
-	(trap '' TERM; while :; do echo "child $EPOCHREALTIME"; read -rt 0.004 <&8; done) &
-	while :; do echo "there $EPOCHREALTIME"; read -rt 0.004 <&8; done
+	(trap '' TERM; while ((SECONDS < 60)); do echo "child $EPOCHREALTIME"; read -rt 0.004 <&8; done) &
+	while ((SECONDS < 60)); do echo "there $EPOCHREALTIME"; read -rt 0.004 <&8; done
 END
 
 # hold NAME [deaf]: it runs at h3 with locks/NAME, and a rival waits for that at h1
