@@ -290,7 +290,7 @@ BENCHMARKS = \
 	tests/bench/nullfs
 
 check_PROGRAMS += $(BENCHMARKS)
-EXTRA_DIST += tests/bench/run
+EXTRA_DIST += tests/bench/run tests/bench/soak
 
 tests_bench_bench_SOURCES = \
 	tests/bench/bench.c \
