@@ -250,6 +250,7 @@ FUZZERS = \
 	tests/fuzz/fuzz_envelope \
 	tests/fuzz/fuzz_image \
 	tests/fuzz/fuzz_message \
+	tests/fuzz/fuzz_peer \
 	tests/fuzz/fuzz_parse \
 	tests/fuzz/fuzz_text
 
@@ -261,6 +262,8 @@ tests_fuzz_fuzz_image_SOURCES = tests/fuzz/fuzz_image.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_image_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_message_SOURCES = tests/fuzz/fuzz_message.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_message_LDFLAGS = $(FUZZ_LINK)
+tests_fuzz_fuzz_peer_SOURCES = tests/fuzz/fuzz_peer.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_peer_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_parse_SOURCES = tests/fuzz/fuzz_parse.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_parse_LDFLAGS = $(FUZZ_LINK)
 tests_fuzz_fuzz_text_SOURCES = tests/fuzz/fuzz_text.c $(FUZZ_MAIN)

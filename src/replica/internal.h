@@ -253,6 +253,7 @@ void peers_identify(struct replica *r); /* the directory says who we are: other 
 void peers_close(struct replica *r); /* r->net is NULL when it is done; kicks */
 void peers_fini(struct replica *r);
 bool peers_send(struct replica *r, uint64_t member, Coordfs__Envelope *e);
+void peers_receive(void *replica, const Coordfs__Envelope *e); /* net_config.receive */
 bool peers_is_member(struct replica *r, uint64_t id); /* in the state */
 struct peer *peers_find(struct replica *r, uint64_t id); /* made if it is new; NULL: no memory */
 void peers_set_address(struct replica *r, uint64_t id, const char *address); /* "": nothing happens */

@@ -439,7 +439,7 @@ static void dispatch(struct replica *r, const Coordfs__Envelope *e)
 	}
 }
 
-static void receive(void *ctx, const Coordfs__Envelope *e)
+void peers_receive(void *ctx, const Coordfs__Envelope *e)
 {
 	struct replica *r = ctx;
 	struct peer *p;
@@ -517,7 +517,7 @@ int peers_open(struct replica *r, char *error, size_t error_size)
 		.listen = r->config.listen,
 		.key = r->config.key,
 		.log = r->log,
-		.receive = receive,
+		.receive = peers_receive,
 		.ctx = r,
 	};
 
