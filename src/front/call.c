@@ -95,12 +95,9 @@ void call_here(struct call *c)
  * and the level is not looked up. */
 static bool is_read_here(struct front *f, uint64_t inode)
 {
-	struct attr a;
-
 	if (node_is_eventual(inode) || eventual_is_root(f, inode))
 		return true;
-	return !replica_reads_alone(f->replica) &&
-	       view_attr(machine_view(replica_machine(f->replica)), inode, &a) == OK && a.consistency == CONSISTENCY_WEAK;
+	return !replica_reads_alone(f->replica) && eventual_level(f, inode) == CONSISTENCY_WEAK;
 }
 
 void call_read(struct call *c, uint64_t inode)
@@ -113,11 +110,10 @@ void call_read(struct call *c, uint64_t inode)
 
 void call_read_name(struct call *c, uint64_t parent, const char *name)
 {
-	struct bytes bytes = {name, strlen(name)};
 	struct front *f = front_of(c->req);
 	uint64_t inode;
 
-	if (replica_reads_alone(f->replica) || view_lookup(machine_view(replica_machine(f->replica)), parent, bytes, &inode, NULL) < 0)
+	if (replica_reads_alone(f->replica) || view_lookup(front_view(f), parent, bytes_of_text(name), &inode, NULL) < 0)
 		inode = parent;
 	call_read(c, inode);
 }
@@ -161,7 +157,6 @@ void call_settled(struct parked *list)
 
 /* ---- changes ---- */
 
-/* A change is not given up at a signal: nobody would know whether it took place. It ends in time by itself. */
 struct parked *call_keep(const struct call *c)
 {
 	struct front *f = front_of(c->req);
@@ -200,6 +195,7 @@ static void on_done(void *ctx, const struct reply *reply)
 	call_done(ctx, reply);
 }
 
+/* A change is not given up at a signal: nobody would know whether it took place. It ends in time by itself. */
 void call_propose(const struct call *c, const Coordfs__Command *command)
 {
 	struct parked *p = call_keep(c);

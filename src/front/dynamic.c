@@ -189,12 +189,7 @@ static void dynamic_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_in
 
 static void dynamic_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
-	int code = generated_setattr(to_set, attr);
-
-	if (code < 0)
-		reply_code(req, code);
-	else
-		dynamic_getattr(req, node, fi);
+	generated_reply_setattr(req, generated_setattr(to_set, attr), dynamic_getattr, node, fi);
 }
 
 static void dynamic_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)

@@ -21,7 +21,9 @@ void eventual_free(struct eventual *e);
 
 /* ---- roots (eventual_roots.c) ---- */
 
-/* Is the inode one that was made eventual, in the state that is applied here? Cheap. */
+/* The consistency of an inode of the machine, in the state that is applied here; strong when there is none. Cheap. */
+enum consistency eventual_level(struct front *f, uint64_t inode);
+/* Is the inode one that was made eventual? Cheap. */
 bool eventual_is_root(struct front *f, uint64_t inode);
 /* The same of what a name in a machine directory means here. */
 bool eventual_is_named(struct front *f, uint64_t parent, const char *name, uint64_t *inode);

@@ -98,21 +98,6 @@ void eventual_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, s
 
 /* ---- WRITE ---- */
 
-static void answer_write(struct front *f, struct call *c, const struct reply *reply)
-{
-	(void)f, (void)reply;
-	fuse_reply_write(c->req, c->size);
-}
-
-/* As in files.c: the truncation is still to come, but not with the close. */
-static void truncation_refused(struct front *f, struct call *c)
-{
-	struct handle *h = handle_of(&c->fi);
-
-	(void)f;
-	h->truncating = h->truncation_refused = true;
-}
-
 /* The new whole content. An O_TRUNC that was still to come is in it. */
 static void put(struct front *f, struct call *c, const void *data, size_t size)
 {
@@ -123,7 +108,7 @@ static void put(struct front *f, struct call *c, const void *data, size_t size)
 
 	if (h && h->truncating) {
 		h->truncating = false; /* what is written from now on comes after it */
-		c->refused = truncation_refused;
+		c->refused = file_truncation_refused;
 	}
 	if (code < 0) {
 		if (c->refused)
@@ -170,7 +155,7 @@ static void write_content(struct front *f, struct call *c, struct handle *h, con
 		eventual_refuse(f, c, code, NULL);
 		return;
 	}
-	c->answer = answer_write;
+	c->answer = file_reply_written;
 	put(f, c, f->scratch, size);
 }
 

@@ -156,12 +156,7 @@ static void info_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info 
 
 static void info_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
-	int code = generated_setattr(to_set, attr);
-
-	if (code < 0)
-		reply_code(req, code);
-	else
-		info_getattr(req, node, fi);
+	generated_reply_setattr(req, generated_setattr(to_set, attr), info_getattr, node, fi);
 }
 
 void eventual_setxattr(fuse_req_t req, fuse_ino_t node, const char *name, const char *value, size_t size, int flags)

@@ -1,5 +1,5 @@
-/* Which inodes of the machine are eventual. It is asked for each request, so the answers are kept, by number, until an
- * applied entry touches the inode. (One that has become eventual stays so.) */
+/* Which inodes of the machine are eventual, or weak. It is asked for each request, so the answers are kept, by number,
+ * until an applied entry touches the inode. (One that has become eventual stays so.) */
 
 #include "front/eventual.h"
 
@@ -13,18 +13,24 @@ static struct level *slot_of(struct front *f, uint64_t inode)
 	return &f->eventual->levels[inode % EVENTUAL_LEVELS];
 }
 
-bool eventual_is_root(struct front *f, uint64_t inode)
+enum consistency eventual_level(struct front *f, uint64_t inode)
 {
 	struct level *level = slot_of(f, inode);
 	struct attr a;
 
+	if (level->inode == inode)
+		return level->consistency;
+	if (view_attr(front_view(f), inode, &a) < 0)
+		return CONSISTENCY_STRONG;
+	level->inode = inode;
+	return level->consistency = a.consistency;
+}
+
+bool eventual_is_root(struct front *f, uint64_t inode)
+{
 	if (!f->gossip || !f->replica || inode < INODE_FIRST || node_class(inode) != NODE_MACHINE)
 		return false;
-	if (level->inode == inode)
-		return level->eventual;
-	level->eventual = view_attr(front_view(f), inode, &a) == OK && a.consistency == CONSISTENCY_EVENTUAL;
-	level->inode = inode;
-	return level->eventual;
+	return eventual_level(f, inode) == CONSISTENCY_EVENTUAL;
 }
 
 bool eventual_is_named(struct front *f, uint64_t parent, const char *name, uint64_t *inode)

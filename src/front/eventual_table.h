@@ -23,7 +23,7 @@ struct eventual {
 	struct known *by_number, *by_key;
 	struct level {
 		uint64_t inode; /* 0: nothing is known */
-		bool eventual;
+		enum consistency consistency;
 	} levels[EVENTUAL_LEVELS];
 };
 

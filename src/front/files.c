@@ -173,7 +173,7 @@ static int orphan_write(struct orphan *orphan, struct handle *h, uint64_t offset
 	return OK;
 }
 
-static void answer_write(struct front *f, struct call *c, const struct reply *reply)
+void file_reply_written(struct front *f, struct call *c, const struct reply *reply)
 {
 	(void)f, (void)reply;
 	fuse_reply_write(c->req, c->size);
@@ -181,7 +181,7 @@ static void answer_write(struct front *f, struct call *c, const struct reply *re
 
 /* The O_TRUNC is still to come, with the next write. But who was told that nothing changed, and closes, shall not find
  * the file empty after all. */
-static void truncation_refused(struct front *f, struct call *c)
+void file_truncation_refused(struct front *f, struct call *c)
 {
 	struct handle *h = handle_of(&c->fi);
 
@@ -201,10 +201,10 @@ static void propose_write(struct call *c, struct handle *h, bool append, struct 
 	write.truncate = h->truncating;
 	command.of_case = COORDFS__COMMAND__OF_WRITE;
 	command.write = &write;
-	c->answer = answer_write;
+	c->answer = file_reply_written;
 	if (h->truncating) {
 		h->truncating = false; /* what is proposed from now on comes after it */
-		c->refused = truncation_refused;
+		c->refused = file_truncation_refused;
 	}
 	call_propose(c, &command);
 }

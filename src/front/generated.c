@@ -142,6 +142,15 @@ int generated_setattr(int to_set, const struct stat *attr)
 	return to_set & changes ? ERR_PERM : OK;
 }
 
+void generated_reply_setattr(fuse_req_t req, int code, void (*getattr)(fuse_req_t, fuse_ino_t, struct fuse_file_info *),
+			     fuse_ino_t node, struct fuse_file_info *fi)
+{
+	if (code < 0)
+		reply_code(req, code);
+	else
+		getattr(req, node, fi);
+}
+
 /* ---- directories ---- */
 
 static int mirror_entry(void *ctx, const struct view_entry *e)

@@ -34,6 +34,9 @@ void generated_reply_xattr(fuse_req_t req, const void *data, size_t length, size
 
 /* SETATTR on a generated file: truncation is ignored (O_TRUNC of `echo x > f`), all else is ERR_PERM. */
 int generated_setattr(int to_set, const struct stat *attr);
+/* The answer to a SETATTR that came out as code: the attributes, as getattr gives them. */
+void generated_reply_setattr(fuse_req_t req, int code, void (*getattr)(fuse_req_t, fuse_ino_t, struct fuse_file_info *),
+			     fuse_ino_t node, struct fuse_file_info *fi);
 
 /* ---- directories ---- */
 

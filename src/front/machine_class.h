@@ -74,6 +74,9 @@ void files_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset, of
 
 /* Make an O_TRUNC that has not taken effect yet do so now, asked by nobody. */
 void file_truncate_now(struct front *f, struct handle *h);
+/* For a call that writes: its answer, and its `refused` when it took a handle's truncation along. */
+void file_reply_written(struct front *f, struct call *c, const struct reply *reply);
+void file_truncation_refused(struct front *f, struct call *c);
 
 /* counters.c: counters and fences */
 void counters_read(struct front *f, struct call *c);

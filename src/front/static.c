@@ -157,10 +157,7 @@ static void static_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, i
 {
 	int code = control_is_writable(node) ? generated_setattr(to_set, attr) : ERR_PERM;
 
-	if (code < 0)
-		reply_code(req, code);
-	else
-		static_getattr(req, node, fi);
+	generated_reply_setattr(req, code, static_getattr, node, fi);
 }
 
 bool static_list_dots(struct dir_reply *d, fuse_ino_t node, uint64_t offset)
