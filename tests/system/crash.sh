@@ -43,12 +43,19 @@ round() {
 	[[ $answer == ok* ]] || fail "seed $seed, round $i: $answer"
 }
 
+# start_hammer NAME [gone]: descriptors in `to` and `from`
+start_hammer() {
+	mkfifo "$W/to.$1" "$W/from.$1"
+	"$HAMMER" "$MNT" "${@:2}" <"$W/to.$1" >"$W/from.$1" &
+	exec {to}>"$W/to.$1" {from}<"$W/from.$1"
+	read -r -t 60 answer <&"$from" || fail "the hammer does not start"
+	[ "$answer" = ready ] || fail "$answer"
+}
+
 t_kill_9_under_eight_writers() {
 	local i to from answer seed=${CRASH_SEED:-$((EPOCHSECONDS % 32768))} rounds=${CRASH_ROUNDS:-200}
 	RANDOM=$seed
-	mkfifo "$W/to" "$W/from"
-	"$HAMMER" "$MNT" <"$W/to" >"$W/from" &
-	exec {to}>"$W/to" {from}<"$W/from"
+	start_hammer killed
 	for ((i = 1; i <= rounds; i++)); do
 		round KILL
 	done
@@ -58,10 +65,8 @@ t_kill_9_under_eight_writers() {
 t_sigterm_under_eight_writers() {
 	local i to from answer seed=${CRASH_SEED:-$((EPOCHSECONDS % 32768))}
 	RANDOM=$seed
-	mkfifo "$W/to2" "$W/from2"
 	rm -rf "$MNT"/counters/{sum,named} "$MNT"/files/*
-	"$HAMMER" "$MNT" gone <"$W/to2" >"$W/from2" &
-	exec {to}>"$W/to2" {from}<"$W/from2"
+	start_hammer ended gone
 	for ((i = 1; i <= 20; i++)); do
 		round TERM
 	done

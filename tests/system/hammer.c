@@ -10,8 +10,9 @@
  * A process has one call in flight. Before a change it notes in shared memory what it tries, after its return that
  * it was acknowledged; both survive the mount. Any errno but that of a mount that died is a failure.
  *
- *     hammer MOUNTPOINT [gone]   reads from stdin: `go` starts a round, which ends when the mount dies, and answers
- *                                `down`; `check` answers `ok …` or `bad: …` (exit 1), and goes on from what is there.
+ *     hammer MOUNTPOINT [gone]   makes its files and says `ready`. Then from stdin: `go` starts a round, which ends
+ *                                when the mount dies, and answers `down`; `check` answers `ok …` or `bad: …` (exit
+ *                                1), and goes on from what is there.
  *                                gone: a round may also end with ENOENT, for the daemon unmounts */
 
 #include <errno.h>
@@ -257,7 +258,8 @@ static void check_log(struct hammer *h, int number)
 		    (unsigned long long)count, (unsigned long long)w->acknowledged, (unsigned long long)w->tried);
 	h->changes += w->acknowledged;
 	w->acknowledged = w->tried = 0;
-	close(open(path, O_WRONLY | O_TRUNC));
+	if (truncate(path, 0) < 0)
+		bad("round %llu: cannot empty %s: %s", (unsigned long long)h->round, path, strerror(errno));
 }
 
 static bool is_there(const struct hammer *h, int number, uint64_t n)
@@ -315,6 +317,14 @@ static void check_round(struct hammer *h)
 	       (unsigned long long)h->changes + h->writers[2].acknowledged + h->writers[3].acknowledged);
 }
 
+static void make_file(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT, 0666);
+
+	if (fd < 0 || close(fd) < 0)
+		bad("cannot make %s: %s", path, strerror(errno));
+}
+
 static void prepare(struct hammer *h)
 {
 	static const enum kind kinds[WRITERS] = {ADDER, ADDER, NAMER, NAMER, APPENDER, APPENDER, CREATOR, CREATOR};
@@ -323,17 +333,18 @@ static void prepare(struct hammer *h)
 
 	for (int i = 0; i < 2; i++) {
 		path_of(h, path, "%s", counters[i]);
-		close(open(path, O_WRONLY | O_CREAT, 0666));
+		make_file(path);
 	}
 	for (int i = 0; i < WRITERS; i++) {
 		h->writers[i].kind = kinds[i];
 		path_of(h, path, "files/log%d", i);
 		if (kinds[i] == APPENDER)
-			close(open(path, O_WRONLY | O_CREAT, 0666));
+			make_file(path);
 		path_of(h, path, "files/made%d", i);
-		if (kinds[i] == CREATOR)
-			mkdir(path, 0777);
+		if (kinds[i] == CREATOR && mkdir(path, 0777) < 0)
+			bad("cannot make %s: %s", path, strerror(errno));
 	}
+	puts("ready");
 }
 
 int main(int argc, char **argv)
