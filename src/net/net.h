@@ -19,7 +19,8 @@
 #include "base/log.h"
 #include "proto/coordfs.pb-c.h"
 
-/* What is spoken. An envelope of a newer one is dropped, with one line in the log for each sender. */
+/* What is spoken. An envelope of a newer one is dropped, unless it is about joining, with one line in the log for
+ * each sender. */
 #define PROTOCOL_VERSION 1u
 #define NET_KEY_BYTES 32
 #define NET_ADDRESS_BYTES 256 /* tcp://HOST:PORT, with the NUL */
