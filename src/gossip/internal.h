@@ -79,7 +79,9 @@ struct sync {
 	uint64_t incarnation; /* of this start */
 	struct peer *peers;   /* the other members */
 	size_t count;
-	uint64_t news_ms; /* the loop's time when news was last sent to all */
+	uint64_t news_ms; /* the loop's time when news was last sent to all that are near */
+	unsigned news;	  /* how often */
+	size_t turn;	  /* whose it is to be visited, in peers */
 	uv_timer_t timer;
 };
 

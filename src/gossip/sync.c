@@ -7,6 +7,10 @@
  * lost on its way is sent again when nothing was heard for a while. News goes out each second too; so two members that
  * know the same exchange nothing else.
  *
+ * With more than NEAR_ALL others that would be a burden (n² messages a second). Then each is in touch with its neighbours
+ * only: those 1, 2, 4, 8, … places before and behind it in the ring of all members, from any to any in log n steps. The
+ * others are visited one after the other, each few seconds one, whom no broken link between neighbours can cut off so.
+ *
  * Versions are of one run of a program, its incarnation. After a restart of either the digests of all that both know tell
  * whether they know the same; if not, everything is sent once: joining twice does no harm.
  *
@@ -23,6 +27,9 @@
 #define NEWS_MS 1000
 #define RESEND_MS 2000	 /* without news of progress */
 #define SILENT_MS 5000	 /* who was not heard for so long gets news only */
+#define NEAR_ALL 16	 /* others; of more, those are neighbours that are a power of two away */
+#define VISIT_MS 1500	 /* both are like neighbours for so long; */
+#define VISITS 4	 /* once in so many times of news */
 #define FLIGHT_BYTES (512u << 10)
 #define MESSAGE_BYTES (64u << 10)
 #define UNEQUAL_MAX 5	 /* news in a row that all is told, and yet the digests differ */
@@ -32,9 +39,11 @@ struct peer {
 	uint64_t incarnation, have; /* its: all up to that version is on this disk */
 	uint64_t acked, sent;	    /* ours: what it is known to have; what is on its way */
 	uint64_t sent_bytes, progress_ms, heard_ms;
+	uint64_t visit_ms; /* the last visit began, of either; 0: none yet */
 	const struct node *last; /* the place that was sent last, of version `sent`, if nothing was taken away since */
 	uint64_t last_freed;
 	unsigned unequal;
+	bool is_neighbour;
 	bool wants_news; /* it told something that is on this disk now */
 };
 
@@ -47,6 +56,33 @@ static struct peer *find(const struct gossip *g, uint64_t id)
 }
 
 /* ---- members ---- */
+
+static int compare_ids(const void *a, const void *b)
+{
+	const struct peer *x = a, *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+static bool is_power_of_two(size_t n)
+{
+	return n && (n & (n - 1)) == 0;
+}
+
+/* The ring is that of the numbers, with our own among them. Whose neighbour one is, is one's own. */
+static void choose_neighbours(struct peer *peers, size_t count, uint64_t self)
+{
+	size_t here = 0;
+
+	qsort(peers, count, sizeof *peers, compare_ids);
+	while (here < count && peers[here].id < self)
+		here++;
+	for (size_t i = 0; i < count; i++) {
+		size_t behind = i < here ? i + count + 1 - here : i + 1 - here; /* places in the ring */
+
+		peers[i].is_neighbour = count <= NEAR_ALL || is_power_of_two(behind) || is_power_of_two(count + 1 - behind);
+	}
+}
 
 void gossip_set_members(struct gossip *g, const uint64_t *members, size_t n)
 {
@@ -62,6 +98,7 @@ void gossip_set_members(struct gossip *g, const uint64_t *members, size_t n)
 		known = find(g, members[i]);
 		peers[count++] = known ? *known : (struct peer){.id = members[i]};
 	}
+	choose_neighbours(peers, count, g->config.member);
 	free(g->sync.peers);
 	g->sync.peers = peers;
 	g->sync.count = count;
@@ -224,20 +261,47 @@ static void tell(struct gossip *g, struct peer *p, uint64_t now_ms)
 		;
 }
 
+/* Not again for so long: a visit that answers a visit would be answered for ever. */
+static bool visit(struct peer *p, uint64_t now_ms, uint64_t pause_ms)
+{
+	if (p->is_neighbour || (p->visit_ms && now_ms - p->visit_ms < pause_ms))
+		return false;
+	p->visit_ms = now_ms;
+	return true;
+}
+
+static bool is_near(const struct peer *p, uint64_t now_ms)
+{
+	return p->is_neighbour || (p->visit_ms && now_ms - p->visit_ms < VISIT_MS);
+}
+
+static void visit_next(struct gossip *g, uint64_t now_ms)
+{
+	struct sync *s = &g->sync;
+
+	for (size_t i = 0; i < s->count; i++)
+		if (visit(&s->peers[s->turn++ % s->count], now_ms, s->count * VISITS * NEWS_MS))
+			return;
+}
+
 static void on_time(uv_timer_t *timer)
 {
 	struct gossip *g = timer->data;
 	uint64_t now_ms = uv_now(g->loop);
 	bool news = now_ms - g->sync.news_ms >= NEWS_MS;
 
-	if (news)
+	if (news) {
 		g->sync.news_ms = now_ms;
+		if (++g->sync.news % VISITS == 0)
+			visit_next(g, now_ms);
+	}
 	for (size_t i = 0; i < g->sync.count; i++) {
 		struct peer *p = &g->sync.peers[i];
 
-		if (news || p->wants_news)
+		if (p->wants_news || (news && is_near(p, now_ms)))
 			send_news(g, p);
-		tell(g, p, now_ms);
+		if (is_near(p, now_ms))
+			tell(g, p, now_ms);
 	}
 	uv_timer_start(timer, on_time, NEWS_MS, 0);
 }
@@ -284,7 +348,8 @@ static void take_news(struct gossip *g, struct peer *p, const Coordfs__GossipNew
 	bool equal = news->digest == digest(&g->tree);
 
 	if (news->incarnation != p->incarnation) {
-		*p = (struct peer){.id = p->id, .incarnation = news->incarnation, .progress_ms = uv_now(g->loop)};
+		*p = (struct peer){.id = p->id, .is_neighbour = p->is_neighbour, .visit_ms = p->visit_ms,
+				   .incarnation = news->incarnation, .progress_ms = uv_now(g->loop)};
 		p->wants_news = true;
 	}
 	p->heard_ms = uv_now(g->loop);
@@ -295,7 +360,9 @@ static void take_news(struct gossip *g, struct peer *p, const Coordfs__GossipNew
 		acknowledged(g, p, news->your_version);
 	}
 	check_equal(g, p, news, equal);
-	if (p->wants_news || p->sent < g->tree.version)
+	if (visit(p, p->heard_ms, g->sync.count * VISITS * NEWS_MS / 2)) /* its */
+		p->wants_news = true;
+	if (p->wants_news || (p->sent < g->tree.version && is_near(p, p->heard_ms)))
 		sync_soon(g);
 }
 

@@ -8,6 +8,7 @@
 #define TICK_HURRY_MS 5u
 #define PING_MS 1000u
 #define USED_MS 3000u /* a peer that nothing was sent to for so long is not pinged */
+#define IDLE_MS 5000u /* … and not heard from either: its connection is closed until it is wanted */
 
 /* ---- the table ---- */
 
@@ -222,6 +223,8 @@ static void ping(struct net *n, struct peer *p, uint64_t now_ms)
 
 static void peer_tick(struct net *n, struct peer *p, uint64_t now_ms)
 {
+	if (p->link && now_ms - p->used_ms >= IDLE_MS && now_ms - p->heard_ms >= IDLE_MS)
+		peer_unlink(p);
 	if (!p->link)
 		return;
 	link_tick(p->link, now_ms);

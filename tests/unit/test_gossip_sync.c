@@ -13,7 +13,7 @@
 #include "base/limits.h"
 #include "gossip/gossip.h"
 
-enum { MEMBERS = 5, ROOT = 20, DEADLINE_S = 60 };
+enum { MEMBERS = 24, ROOT = 20, DEADLINE_S = 60 };
 
 struct letter {
 	struct letter *next;
@@ -32,7 +32,7 @@ struct world {
 	} members[MEMBERS + 1]; /* from 1 */
 	bool cut[MEMBERS + 1][MEMBERS + 1];
 	unsigned loss_percent, count, changes;
-	uint64_t sent;
+	uint64_t sent, letters_sent;
 };
 
 static const struct gossip_owner owner = {.mode = 0644};
@@ -47,6 +47,7 @@ static bool carry(void *ctx, uint64_t to, Coordfs__Envelope *e)
 
 	assert_true(to >= 1 && to <= w->count && to != self);
 	w->sent += size;
+	w->letters_sent++;
 	if (w->cut[self][to] || (unsigned)(rand() % 100) < w->loss_percent)
 		return true; /* who sends cannot know */
 	l = malloc(sizeof *l + size);
@@ -302,6 +303,56 @@ static void test_who_was_cut_off_goes_on(void **state)
 	end(w);
 }
 
+/* All have that value, whether or not they know it of each other. */
+static void all_have(struct world *w, const char *path, int64_t value)
+{
+	uint64_t limit = uv_hrtime() + DEADLINE_S * 1000000000ull;
+	struct gossip_attr a;
+
+	for (unsigned i = 1; i <= w->count;) {
+		if (gossip_attr(w->members[i].g, &(struct gossip_place){ROOT, path}, &a) == 0 && a.value == value) {
+			i++;
+			continue;
+		}
+		assert_true(uv_hrtime() < limit);
+		turn(w);
+		i = 1;
+	}
+}
+
+static void test_many_talk_to_few(void **state)
+{
+	struct world *w = begin(24);
+	uint64_t until, letters;
+
+	(void)state;
+	for (unsigned i = 1; i <= 24; i++)
+		add(w, i, "a", i);
+	all_have(w, "a", 300);
+	letters = w->letters_sent;
+	for (until = uv_hrtime() + 4000000000ull; uv_hrtime() < until;)
+		turn(w);
+	letters = w->letters_sent - letters;
+	assert_true(letters > 24 * 8 * 2); /* they have eight neighbours */
+	assert_true(letters < 24 * 23 * 4 * 3 / 4);
+	end(w);
+}
+
+/* Who hears none of its neighbours is visited by others. */
+static void test_no_neighbour_is_heard(void **state)
+{
+	static const unsigned steps[] = {1, 2, 4, 8, 16, 20, 22, 23};
+	struct world *w = begin(24);
+
+	(void)state;
+	for (unsigned i = 0; i < 8; i++)
+		w->cut[5][(4 + steps[i]) % 24 + 1] = w->cut[(4 + steps[i]) % 24 + 1][5] = true;
+	add(w, 5, "a", 5);
+	add(w, 6, "a", 6);
+	all_have(w, "a", 11);
+	end(w);
+}
+
 static void test_the_last_writer_wins(void **state)
 {
 	struct world *w = begin(3);
@@ -433,6 +484,8 @@ int main(void)
 		cmocka_unit_test(test_with_losses),
 		cmocka_unit_test(test_through_a_third),
 		cmocka_unit_test(test_who_was_cut_off_goes_on),
+		cmocka_unit_test(test_many_talk_to_few),
+		cmocka_unit_test(test_no_neighbour_is_heard),
 		cmocka_unit_test(test_the_last_writer_wins),
 		cmocka_unit_test(test_after_restarts),
 		cmocka_unit_test(test_removed_stays_removed),
