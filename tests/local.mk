@@ -200,6 +200,7 @@ CLUSTER_TESTS = \
 	tests/system/run_loss.sh \
 	tests/system/exclusion.sh \
 	tests/system/storm.sh \
+	tests/system/apps3.sh \
 	tests/system/lab.sh \
 	tests/system/history.sh \
 	tests/system/join.sh \
