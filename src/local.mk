@@ -68,6 +68,7 @@ src_libcoordfs_a_SOURCES = \
 	src/front/transaction_text.c \
 	src/front/transactions.c src/front/transactions.h \
 	src/front/virtual.c src/front/virtual.h \
+	src/front/votes.c src/front/votes.h \
 	src/front/waiters.c src/front/waiters.h \
 	src/front/widen.c src/front/widen.h \
 	src/front/xattr.c \
@@ -112,6 +113,7 @@ src_libcoordfs_a_SOURCES = \
 	src/machine/transaction.c src/machine/transaction.h \
 	src/machine/unpack.c \
 	src/machine/view.c \
+	src/machine/vote.c \
 	src/options.c src/options.h \
 	src/net/address.c \
 	src/net/curve.c \

@@ -66,6 +66,7 @@ UNIT_TESTS = \
 	tests/unit/test_parse \
 	tests/unit/test_text \
 	tests/unit/test_transaction_end \
+	tests/unit/test_vote \
 	tests/unit/test_waiters
 
 tests_unit_test_allocate_SOURCES = tests/unit/test_allocate.c src/replica/allocate.c
@@ -75,6 +76,7 @@ tests_unit_test_lock_SOURCES = tests/unit/test_lock.c $(LOCK_FIXTURE)
 tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
 tests_unit_test_join_SOURCES = tests/unit/test_join.c $(MACHINE_FIXTURE)
 tests_unit_test_level_SOURCES = tests/unit/test_level.c $(MACHINE_FIXTURE)
+tests_unit_test_vote_SOURCES = tests/unit/test_vote.c $(MACHINE_FIXTURE)
 tests_unit_test_member_SOURCES = tests/unit/test_member.c $(MACHINE_FIXTURE)
 tests_unit_test_net_SOURCES = tests/unit/test_net.c $(NET_FIXTURE)
 tests_unit_test_net_refusals_SOURCES = tests/unit/test_net_refusals.c $(NET_FIXTURE)

@@ -22,6 +22,9 @@
 #define LIMIT_TRANSACTIONS 1000u		 /* EDQUOT: open at once on a member */
 #define LIMIT_HISTORY_BYTES (256u << 20)	 /* old versions kept for open transactions; beyond: oldest aborts */
 #define LIMIT_WAITERS 100000u			 /* ENOLCK: in the cluster */
+#define LIMIT_VOTES 10000u				 /* EDQUOT: in the cluster */
+#define LIMIT_VOTE_PARTICIPANTS 1000u			 /* EDQUOT: of one vote */
+#define LIMIT_VOTE_TIMEOUT_S_MAX 86400u			 /* ERANGE */
 #define LIMIT_LOCKS 1000000u			 /* ENOLCK: in the cluster */
 #define LIMIT_USER_WAITERS 20000u		 /* ENOLCK: of one user other than root, in the cluster */
 #define LIMIT_USER_LOCKS 200000u		 /* ENOLCK: the same */

@@ -85,25 +85,6 @@ static void ask(const struct call *c, enum cluster_change_kind kind, const char 
 
 /* ---- what is asked ---- */
 
-/* The only line of a write. */
-static int one_line(const char *data, size_t size, char *out, size_t out_size, char *why)
-{
-	struct bytes input = {data, size}, line, more;
-
-	if (!parse_next_line(&input, &line) || line.size == 0 || line.size >= out_size ||
-	    memchr(line.data, '\0', line.size)) {
-		snprintf(why, PARSE_ERROR_BYTES, "one line is wanted, of at most %zu bytes", out_size - 1);
-		return ERR_INVALID;
-	}
-	if (parse_next_line(&input, &more)) {
-		snprintf(why, PARSE_ERROR_BYTES, "one line at a time");
-		return ERR_INVALID;
-	}
-	memcpy(out, line.data, line.size);
-	out[line.size] = '\0';
-	return OK;
-}
-
 static void write_leader(struct call *c, const char *name, generate print)
 {
 	char why[PARSE_ERROR_BYTES];
@@ -140,7 +121,7 @@ static void write_role(struct call *c, const char *role, generate print)
 void control_write(struct call *c, const char *data, generate print)
 {
 	char line[MEMBER_NAME_BYTES], why[PARSE_ERROR_BYTES];
-	int code = one_line(data, c->size, line, sizeof line, why);
+	int code = parse_only_line((struct bytes){data, c->size}, line, sizeof line, why);
 
 	if (code < 0)
 		call_refuse(c, code, why);

@@ -13,6 +13,7 @@
 
 #include "front/handle.h"
 #include "front/mount.h"
+#include "front/votes.h"
 
 static const struct fuse_lowlevel_ops nothing;
 
@@ -30,6 +31,8 @@ static const struct fuse_lowlevel_ops *ops_of(fuse_req_t req, fuse_ino_t node)
 		return &txn_class_ops;
 	case NODE_DYNAMIC:
 		return &dynamic_class_ops;
+	case NODE_VOTE:
+		return &vote_class_ops;
 	case NODE_EVENTUAL:
 		return &eventual_class_ops;
 	case NODE_EVENTUAL_INFO:

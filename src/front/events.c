@@ -69,6 +69,8 @@ void front_event(void *ctx, const struct event *event)
 		eventual_touched(f, event->inode);
 		handles_changed(f->handles, event->inode);
 		break;
+	case EVENT_VOTE:
+		break;
 	case EVENT_ENTRY:
 		if (event->child)
 			eventual_touched(f, event->child); /* a directory's handles cannot be polled */

@@ -7,6 +7,7 @@
  *   static    README, cluster/…, the directories .info, cluster, transactions
  *   txn       inside transactions/T: slot of T, inode in T's view (or one of T's own files)
  *   dynamic   names that need a table: .info/transactions/NAME, files/.cas/PATH@REVISION
+ *   vote      inside votes/V: which of V's names, V's number
  *   eventual  what lies below a directory that is eventual, and its `.info` (eventual.h)
  * Each class is a struct fuse_lowlevel_ops of its own; dispatch.c registers one table with libfuse that picks
  * the class and passes the request on; an operation that a class leaves out is answered with the errno that
@@ -33,6 +34,7 @@ enum node_class {
 	NODE_EVENTUAL = 6, /* this one and those behind it have a number of 60 bits */
 	NODE_EVENTUAL_INFO = 7,
 	NODE_EVENTUAL_SELF = 8,
+	NODE_VOTE = 11, /* votes.h */
 	NODE_CLASSES
 };
 #define NODE_CLASS_SHIFT 60

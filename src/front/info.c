@@ -14,6 +14,7 @@
 #include "front/static.h"
 #include "front/transactions.h"
 #include "front/virtual.h"
+#include "front/votes.h"
 
 static bool is_static(fuse_ino_t node)
 {
@@ -97,6 +98,8 @@ int info_print(struct front *f, fuse_ino_t node, FILE *out)
 		return transactions_print_node(f, node, out);
 	case NODE_DYNAMIC:
 		return dynamic_print_info(f, node, out);
+	case NODE_VOTE:
+		return votes_print_info(f, node, out);
 	case NODE_EVENTUAL:
 	case NODE_EVENTUAL_INFO:
 	case NODE_EVENTUAL_SELF:
@@ -206,6 +209,8 @@ static fuse_ino_t lookup_generated(struct front *f, fuse_ino_t parent, const cha
 
 	if (node == static_node(STATIC_TRANSACTIONS))
 		return dynamic_transaction(f, name);
+	if (node == static_node(STATIC_VOTES))
+		return votes_find(f, name, VOTE_SLOT_INFO);
 	node = node ? static_find(f, node, name) : 0;
 	return node ? info_of(node) : 0;
 }
@@ -236,7 +241,8 @@ static void run_lookup(struct front *f, struct call *c)
 static void info_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct call c = call_of(req, parent, name, NULL);
-	bool outcome = generated_of(parent) == static_node(STATIC_TRANSACTIONS); /* which may be another mount's */
+	bool outcome = generated_of(parent) == static_node(STATIC_TRANSACTIONS) || /* which may be another mount's */
+		       generated_of(parent) == static_node(STATIC_VOTES);
 
 	c.run = run_lookup;
 	if (!outcome && (is_here(parent) || strcmp(name, COORDFS_NAME_SELF) == 0))
@@ -269,6 +275,10 @@ static int list(struct front *f, struct dir_reply *d, fuse_ino_t node, uint64_t 
 		return OK;
 	if (own == static_node(STATIC_TRANSACTIONS)) {
 		transactions_list(f, d, S_IFREG, offset, OFFSET_NAMES);
+		return OK;
+	}
+	if (own == static_node(STATIC_VOTES)) {
+		votes_list(f, d, VOTE_SLOT_INFO, offset, OFFSET_NAMES);
 		return OK;
 	}
 	if (own && !static_list(f, &generated, own))

@@ -123,6 +123,24 @@ static bool is_digits(struct bytes b)
 	return b.size > 0;
 }
 
+int parse_only_line(struct bytes input, char *out, size_t out_size, char *why)
+{
+	struct bytes line, more;
+
+	if (!parse_next_line(&input, &line) || line.size == 0 || line.size >= out_size ||
+	    memchr(line.data, '\0', line.size)) {
+		snprintf(why, PARSE_ERROR_BYTES, "one line is wanted, of at most %zu bytes", out_size - 1);
+		return ERR_INVALID;
+	}
+	if (parse_next_line(&input, &more)) {
+		snprintf(why, PARSE_ERROR_BYTES, "one line at a time");
+		return ERR_INVALID;
+	}
+	memcpy(out, line.data, line.size);
+	out[line.size] = '\0';
+	return OK;
+}
+
 int parse_u64(struct bytes text, uint64_t *out)
 {
 	uint64_t value = 0;

@@ -16,6 +16,9 @@
  * Returns false at the end. NUL bytes are ordinary (and then refused by each parser). */
 bool parse_next_line(struct bytes *rest, struct bytes *line);
 
+/* The only line of a write, as a string in out. ERR_INVALID: none, several, too long, or a NUL in it. */
+int parse_only_line(struct bytes input, char *out, size_t out_size, char *why);
+
 /* Decimal, optional leading zeros, no sign, no blanks. ERR_INVALID; ERR_RANGE beyond 64 bits. */
 int parse_u64(struct bytes text, uint64_t *out);
 /* Decimal with optional '-'. */

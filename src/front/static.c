@@ -10,6 +10,7 @@
 #include "front/info.h"
 #include "front/transactions.h"
 #include "front/virtual.h"
+#include "front/votes.h"
 
 static const struct {
 	enum static_id parent;
@@ -20,6 +21,7 @@ static const struct {
 	[STATIC_ROOT] = {0, "", S_IFDIR | 0555, NULL},
 	[STATIC_README] = {STATIC_ROOT, "README", S_IFREG | 0444, readme_print},
 	[STATIC_TRANSACTIONS] = {STATIC_ROOT, "transactions", S_IFDIR | 01777, NULL},
+	[STATIC_VOTES] = {STATIC_ROOT, "votes", S_IFDIR | 01777, NULL},
 	[STATIC_CLUSTER] = {STATIC_ROOT, "cluster", S_IFDIR | 0555, NULL},
 	[STATIC_STATUS] = {STATIC_CLUSTER, "status", S_IFREG | 0444, status_print},
 	[STATIC_SELF] = {STATIC_CLUSTER, "self", S_IFREG | 0444, self_print},
@@ -83,6 +85,8 @@ static unsigned links(struct front *f, fuse_ino_t node)
 		count += table[child].parent == id && S_ISDIR(table[child].mode);
 	if (id == STATIC_TRANSACTIONS)
 		count += transactions_count(f);
+	else if (id == STATIC_VOTES)
+		count += votes_count(f);
 	else if (id == STATIC_MEMBERS)
 		count += members_count(f);
 	return count;
@@ -125,12 +129,21 @@ int static_attr(struct front *f, fuse_ino_t node, struct stat *out)
 
 /* ---- operations ---- */
 
+static void run_lookup_vote(struct front *f, struct call *c)
+{
+	virtual_reply_entry(c->req, votes_find(f, c->name, VOTE_SLOT_DIRECTORY));
+}
+
 static void static_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct front *f = front_of(req);
+	struct call c = call_of(req, parent, name, NULL);
 
+	c.run = run_lookup_vote;
 	if (static_id(parent) == STATIC_TRANSACTIONS)
 		virtual_reply_entry(req, transactions_lookup(f, name));
+	else if (static_id(parent) == STATIC_VOTES)
+		call_strong(&c);
 	else
 		virtual_reply_entry(req, static_find(f, parent, name));
 }
@@ -191,20 +204,31 @@ static fuse_ino_t as_itself(fuse_ino_t node)
 	return node;
 }
 
-static void static_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, struct fuse_file_info *fi)
+static void run_readdir(struct front *f, struct call *c)
 {
-	struct front *f = front_of(req);
-	struct dir_reply d = dir_begin(req, size);
-	struct static_listing l = {&d, as_itself, (uint64_t)offset, STATIC_OFFSET_DOTS};
+	struct dir_reply d = dir_begin(c->req, c->size);
+	struct static_listing l = {&d, as_itself, c->offset, STATIC_OFFSET_DOTS};
 
-	(void)fi;
-	if (static_list_dots(&d, node, (uint64_t)offset)) {
-		if (static_id(node) == STATIC_TRANSACTIONS)
-			transactions_list(f, &d, S_IFDIR, (uint64_t)offset, STATIC_OFFSET_DOTS);
+	if (static_list_dots(&d, c->node, c->offset)) {
+		if (static_id(c->node) == STATIC_TRANSACTIONS)
+			transactions_list(f, &d, S_IFDIR, c->offset, STATIC_OFFSET_DOTS);
+		else if (static_id(c->node) == STATIC_VOTES)
+			votes_list(f, &d, VOTE_SLOT_DIRECTORY, c->offset, STATIC_OFFSET_DOTS);
 		else
-			static_list(f, &l, node);
+			static_list(f, &l, c->node);
 	}
 	dir_end(&d);
+}
+
+static void static_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	struct call c = call_of_read(req, node, size, offset, fi);
+
+	c.run = run_readdir;
+	if (static_id(node) == STATIC_VOTES)
+		call_strong(&c);
+	else
+		call_here(&c);
 }
 
 static void static_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
@@ -258,9 +282,10 @@ static void static_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_inf
 
 static void static_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	(void)mode;
 	if (static_id(parent) == STATIC_TRANSACTIONS)
 		transactions_mkdir(req, name);
+	else if (static_id(parent) == STATIC_VOTES)
+		votes_mkdir(req, name, mode);
 	else
 		reply_code(req, ERR_PERM);
 }
@@ -269,6 +294,8 @@ static void static_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	if (static_id(parent) == STATIC_TRANSACTIONS)
 		transactions_rmdir(req, name);
+	else if (static_id(parent) == STATIC_VOTES)
+		votes_rmdir(req, name);
 	else if (static_id(parent) == STATIC_MEMBERS)
 		control_rmdir(req, name);
 	else

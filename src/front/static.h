@@ -1,4 +1,4 @@
-/* Room: front. The names that every mount has and the machine does not know: README, transactions/, cluster/.
+/* Room: front. The names that every mount has and the machine does not know: README, transactions/, votes/, cluster/.
  *
  * Nodes of the class: slot STATIC_FIXED with an enum static_id; the other slots with a member's number, which is never
  * used again: members come and go. What is told of the cluster is what this member knows at this moment: it never
@@ -12,6 +12,7 @@ enum static_id {
 	STATIC_ROOT = 1, /* the mount's root, as a parent only: its node is the machine's */
 	STATIC_README,
 	STATIC_TRANSACTIONS,
+	STATIC_VOTES,
 	STATIC_CLUSTER,
 	STATIC_STATUS,
 	STATIC_SELF,

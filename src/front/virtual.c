@@ -10,6 +10,7 @@
 #include "front/info.h"
 #include "front/static.h"
 #include "front/transactions.h"
+#include "front/votes.h"
 
 #define INFO_NODE node_make(NODE_INFO, INFO_OF_MACHINE, INODE_ROOT)
 
@@ -56,6 +57,7 @@ bool virtual_root_entry(unsigned n, const char **name, fuse_ino_t *node, mode_t 
 	} names[] = {
 		{"README", STATIC_README, S_IFREG},
 		{"transactions", STATIC_TRANSACTIONS, S_IFDIR},
+		{"votes", STATIC_VOTES, S_IFDIR},
 		{"cluster", STATIC_CLUSTER, S_IFDIR},
 		{".info", 0, S_IFDIR},
 	};
@@ -94,6 +96,8 @@ static int attr_of(struct front *f, fuse_ino_t node, struct stat *out)
 		return transactions_attr(f, node, out);
 	case NODE_DYNAMIC:
 		return dynamic_attr(f, node, out);
+	case NODE_VOTE:
+		return votes_attr(f, node, out);
 	case NODE_EVENTUAL:
 	case NODE_EVENTUAL_INFO:
 	case NODE_EVENTUAL_SELF:

@@ -136,5 +136,5 @@ unsigned machine_check(struct machine *m, void (*fail)(void *ctx, const char *wh
 		if (k.inodes + 1 > meta.inodes)
 			breach(&k, "%llu inodes, says %llu", ULL(k.inodes + 1), ULL(meta.inodes));
 	}
-	return k.breaches + member_check(m, fail, ctx) + lock_check(m, fail, ctx);
+	return k.breaches + member_check(m, fail, ctx) + vote_check(m, fail, ctx) + lock_check(m, fail, ctx);
 }

@@ -8,6 +8,7 @@
 struct lock_table;
 struct session_table;
 struct member_table;
+struct vote_table;
 struct overlay;
 struct history;
 /* A commit's new objects: the transaction's number -> the real inode. */
@@ -170,6 +171,17 @@ bool lock_token_held(const struct lock_table *t, uint64_t inode, uint64_t token)
 int lock_load(struct lock_table *t, uint64_t number, const Coordfs__Lock *record);
 int lock_load_end(struct lock_table *t);
 unsigned lock_check(struct machine *m, void (*fail)(void *ctx, const char *what), void *ctx);
+
+/* ---- vote.c ---- */
+struct vote_table *vote_table_new(void);
+void vote_table_free(struct vote_table *t);
+void vote_request(struct context *c, const Coordfs__VoteRequest *q, struct reply *r);
+/* Abort those that wait for a word of this session. Negative: the state could not be written. */
+int vote_session_end(struct context *c, uint64_t session);
+int vote_load(struct vote_table *t, struct bytes key, struct bytes value); /* ERR_CORRUPT, ERR_NO_MEMORY */
+int vote_load_end(struct vote_table *t, const Coordfs__Meta *meta);
+unsigned vote_check(struct machine *m, void (*fail)(void *ctx, const char *what), void *ctx);
+struct vote_table *machine_vote_table(struct machine *m);
 
 /* The machine's parts, for its own files. */
 struct lock_table *machine_lock_table(struct machine *m);

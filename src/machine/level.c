@@ -12,6 +12,7 @@ static const struct addition {
 } additions[] = {
 	{&coordfs__command__descriptor, 18, LEVEL_2}, /* set_consistency */
 	{&coordfs__create__descriptor, 9, LEVEL_2},   /* consistency, when it is not zero */
+	{&coordfs__command__descriptor, 50, LEVEL_2}, /* vote */
 	{NULL, 0, 0},
 };
 

@@ -25,6 +25,7 @@ struct machine {
 	struct lock_table *locks;
 	struct session_table *sessions;
 	struct member_table *members;
+	struct vote_table *votes;
 	unsigned transactions; /* open on this member */
 	struct event *events; /* of the command being executed; names are copied behind them */
 	size_t event_count, event_capacity;
@@ -48,7 +49,8 @@ int machine_load_begin(struct store *base, const struct machine_observer *observ
 	m->locks = lock_table_new();
 	m->sessions = session_table_new();
 	m->members = member_table_new();
-	if (!m->history || !m->locks || !m->sessions || !m->members) {
+	m->votes = vote_table_new();
+	if (!m->history || !m->locks || !m->sessions || !m->members || !m->votes) {
 		machine_free(m);
 		return ERR_NO_MEMORY;
 	}
@@ -86,6 +88,7 @@ void machine_free(struct machine *m)
 	free(m->events);
 	session_table_free(m->sessions);
 	member_table_free(m->members);
+	vote_table_free(m->votes);
 	lock_table_free(m->locks);
 	history_free(m->history);
 	free(m);
@@ -106,6 +109,11 @@ struct session_table *machine_session_table(struct machine *m)
 struct member_table *machine_member_table(struct machine *m)
 {
 	return m->members;
+}
+
+struct vote_table *machine_vote_table(struct machine *m)
+{
+	return m->votes;
 }
 
 struct history *machine_history(struct machine *m)
@@ -347,6 +355,9 @@ static void command_apply(struct context *c, const Coordfs__Command *q, struct r
 	case COORDFS__COMMAND__OF_ABORT:
 		commit_abort(c, q->abort, r);
 		break;
+	case COORDFS__COMMAND__OF_VOTE:
+		vote_request(c, q->vote, r);
+		break;
 	default:
 		if (is_of_cluster(q))
 			cluster_apply(c, q, r);
@@ -401,14 +412,20 @@ static int execute(struct context *c, const Coordfs__Command *q, struct reply *r
 	return 0;
 }
 
+static bool is_expiry(const Coordfs__Command *q)
+{
+	return q->of_case == COORDFS__COMMAND__OF_VOTE && q->vote->action == VOTE_ACTION_EXPIRE;
+}
+
 /* The cluster's own entries have neither; those of sessions, which begin and end them, may have both. */
 static bool origin_is_valid(const Coordfs__Entry *e)
 {
 	if (e->command->of_case == COORDFS__COMMAND__OF__NOT_SET)
 		return true; /* whosever: it is refused */
 	if (e->session && e->sequence)
-		return true;
-	return is_of_sessions(e->command) || (is_of_cluster(e->command) && !e->session && !e->sequence);
+		return !is_expiry(e->command);
+	return is_of_sessions(e->command) ||
+	       ((is_of_cluster(e->command) || is_expiry(e->command)) && !e->session && !e->sequence);
 }
 
 static bool entry_is_valid(const Coordfs__Entry *e, struct reply *r)
@@ -537,6 +554,9 @@ static int load_index(struct machine *m, struct bytes key, struct bytes value)
 	case 'M':
 		code = load_member(m, key, value);
 		break;
+	case 'v':
+		code = vote_load(m->votes, key, value);
+		break;
 	case 'l': {
 		Coordfs__Lock *lock;
 		code = message_unpack(&coordfs__lock__descriptor, value, &lock);
@@ -579,5 +599,7 @@ int machine_load_end(struct machine *m, const Coordfs__Meta *meta)
 	int code = session_load_end(m->sessions);
 	if (code == 0)
 		code = member_load_end(m->members, meta);
+	if (code == 0)
+		code = vote_load_end(m->votes, meta);
 	return code ? code : lock_load_end(m->locks);
 }

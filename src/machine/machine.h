@@ -48,6 +48,22 @@ enum attr_mask {
 enum counter_request_kind { COUNTER_SET, COUNTER_ADD, COUNTER_CAS };
 enum lock_kind { LOCK_KIND_FLOCK = 1, LOCK_KIND_POSIX, LOCK_KIND_OFD };
 enum lock_mode { LOCK_MODE_UNLOCK, LOCK_MODE_SHARED, LOCK_MODE_EXCLUSIVE };
+/* Atomic commitment among programs (vote.c). */
+enum vote_protocol { VOTE_2PC = 2, VOTE_3PC = 3 };
+enum vote_phase { VOTE_OPEN, VOTE_PREPARE, VOTE_PRECOMMIT, VOTE_COMMIT, VOTE_ABORT };
+enum vote_answer { VOTE_SILENT, VOTE_YES, VOTE_NO };
+enum vote_action {
+	VOTE_ACTION_MAKE = 1,
+	VOTE_ACTION_REMOVE,
+	VOTE_ACTION_SET_PROTOCOL,
+	VOTE_ACTION_SET_TIMEOUT,
+	VOTE_ACTION_REGISTER,
+	VOTE_ACTION_PREPARE,
+	VOTE_ACTION_CAST,
+	VOTE_ACTION_ACKNOWLEDGE,
+	VOTE_ACTION_ABORT,
+	VOTE_ACTION_EXPIRE, /* the cluster's own: the phase has lasted too long */
+};
 enum member_wish { MEMBER_AUTO, MEMBER_VOTER, MEMBER_STANDBY };
 #define MEMBER_NAME_MAX 64u
 enum guard_kind { GUARD_ENTRY = 1, GUARD_CONTENT, GUARD_NAMES };
@@ -57,6 +73,7 @@ enum guard_kind { GUARD_ENTRY = 1, GUARD_CONTENT, GUARD_NAMES };
  *   counter: value = the result of the last request; fence: value = highest token
  *   lock: granted: value = token; code QUEUED: the grant comes as an event; inode = number of the lock
  *   lock_cancel: OK: it was still waiting and is withdrawn; NOT_FOUND: granted or gone before
+ *   vote: value = its number
  *   session_open: value = the session; member_add: value = the member's number; commit: revision = where it took place */
 struct reply {
 	int code; /* enum coordfs_error */
@@ -76,6 +93,7 @@ enum event_type {
 	EVENT_CHANGE,	   /* inode's content or attributes changed at `revision` */
 	EVENT_ENTRY,	   /* name in directory inode came (child != 0; its own attributes have changed too), went
 			    * (child == 0) or was replaced: so changed the directory's attributes */
+	EVENT_VOTE,	   /* the vote `inode` came, changed, or is about to go */
 };
 struct event {
 	enum event_type type;
@@ -121,7 +139,7 @@ void machine_set_applied(struct machine *m, uint64_t index); /* entries of the e
  * came to it. Cheap. */
 void machine_meta(const struct machine *m, Coordfs__Meta *out);
 
-/* Check every invariant (directory counts and links, lock queues, sessions); calls fail with a sentence
+/* Check every invariant (directory counts and links, lock queues, sessions, votes); calls fail with a sentence
  * for each breach. Slow, for tests. Returns the number of breaches. */
 unsigned machine_check(struct machine *m, void (*fail)(void *ctx, const char *what), void *ctx);
 
@@ -223,6 +241,21 @@ bool machine_member_address_is_valid(const char *address);
 /* The recorded end of the transaction `name` begun by `member` (NULL: the latest under that name).
  * ERR_NOT_FOUND; free with coordfs__outcome__free_unpacked(out, NULL). */
 int machine_outcome(struct machine *m, const char *name, const char *member, Coordfs__Outcome **out);
+
+/* ---- votes ---- */
+
+/* Borrowed until the next machine_apply; NULL: there is none. */
+const Coordfs__Vote *machine_vote(struct machine *m, uint64_t number);
+uint64_t machine_vote_named(struct machine *m, struct bytes name); /* its number; 0: there is none */
+/* By number, those above `after`, until each returns non-zero. */
+void machine_votes(struct machine *m, uint64_t after,
+		   int (*each)(void *ctx, uint64_t number, const Coordfs__Vote *vote), void *ctx);
+/* One that is to be ended, for its phase has lasted too long at this time; 0: there is none. */
+uint64_t machine_vote_due(struct machine *m, int64_t now_ns);
+static inline bool vote_is_decided(const Coordfs__Vote *vote)
+{
+	return vote->phase == VOTE_COMMIT || vote->phase == VOTE_ABORT;
+}
 
 /* ---- images: every record of the base store, and the Meta of that moment ---- */
 

@@ -4,7 +4,7 @@
  *   d inode chunk      bytes          x inode              Xattrs      k inode id        Remembered
  *   S session          Session        R session sequence   Reply       b session number  Binding
  *   l number           Lock           o name\0member       Outcome     O name            member (bytes)
- *   K number           Expiry         M number            Member */
+ *   K number           Expiry         M number            Member         v number          Vote */
 #ifndef COORDFS_MACHINE_RECORD_H
 #define COORDFS_MACHINE_RECORD_H
 

@@ -332,6 +332,8 @@ static int session_finish(struct context *c, struct session *s)
 	struct key k = key1('S', s->id);
 	int code = lock_session_end(c, s->id);
 	if (code == 0)
+		code = vote_session_end(c, s->id);
+	if (code == 0)
 		code = bindings_end(c, s);
 	if (code == 0)
 		code = replies_delete(c, s, UINT64_MAX);
