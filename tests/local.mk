@@ -178,6 +178,7 @@ SYSTEM_TESTS = \
 	tests/system/locks.sh \
 	tests/system/lockfiles.sh \
 	tests/system/fences.sh \
+	tests/system/votes.sh \
 	tests/system/eventual.sh \
 	tests/system/transactions.sh \
 	tests/system/cas.sh \
@@ -210,6 +211,7 @@ CLUSTER_TESTS = \
 	tests/system/partition.sh \
 	tests/system/weak.sh \
 	tests/system/eventual_cluster.sh \
+	tests/system/votes_cluster.sh \
 	tests/system/upgrade.sh \
 	tests/system/rolling.sh \
 	tests/system/hostile.sh \
@@ -218,7 +220,7 @@ CLUSTER_TESTS = \
 
 TESTS += $(SYSTEM_TESTS) $(CLUSTER_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) $(CLUSTER_TESTS) tests/system/lib.sh tests/system/cluster.sh tests/system/hears.py tests/system/terminal.py \
-	tests/system/hostile.py tests/system/slept.c
+	tests/system/hostile.py tests/system/slept.c tests/system/voter.py
 
 # op: system calls for the shell; hammer: writers for crash.sh; adder, excluder, stormer: clients of a cluster
 check_PROGRAMS += tests/system/op tests/system/hammer tests/system/adder tests/system/excluder tests/system/stormer
