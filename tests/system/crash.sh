@@ -3,7 +3,7 @@
 # CRASH_ROUNDS (200) and CRASH_SEED (from the clock) may be set; a failure prints the seed.
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
-export CASE_TIMEOUT=540
+export CASE_TIMEOUT=840
 HAMMER=${top_builddir:-/nonexistent}/tests/system/hammer
 if [ ! -x "$HAMMER" ]; then
 	HAMMER=$W/hammer
