@@ -203,6 +203,7 @@ CLUSTER_TESTS = \
 	tests/system/run_loss.sh \
 	tests/system/exclusion.sh \
 	tests/system/storm.sh \
+	tests/system/locks3.sh \
 	tests/system/apps3.sh \
 	tests/system/lab.sh \
 	tests/system/history.sh \
@@ -219,7 +220,8 @@ CLUSTER_TESTS = \
 	tests/system/failover.sh
 
 TESTS += $(SYSTEM_TESTS) $(CLUSTER_TESTS)
-EXTRA_DIST += $(SYSTEM_TESTS) $(CLUSTER_TESTS) tests/system/lib.sh tests/system/cluster.sh tests/system/hears.py tests/system/terminal.py \
+EXTRA_DIST += $(SYSTEM_TESTS) $(CLUSTER_TESTS) tests/system/lib.sh tests/system/cluster.sh \
+	tests/system/lock_cases.sh tests/system/race_cases.sh tests/system/hears.py tests/system/terminal.py \
 	tests/system/hostile.py tests/system/slept.c tests/system/voter.py
 
 # op: system calls for the shell; hammer: writers for crash.sh; adder, excluder, stormer: clients of a cluster

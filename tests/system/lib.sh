@@ -323,7 +323,7 @@ run_cases() {
 	[ $# -gt 0 ] || {
 		shopt -s extdebug
 		# shellcheck disable=SC2046
-		set -- $(for name in $(compgen -A function t_); do declare -F "$name"; done | sort -k 2n | cut -d ' ' -f 1)
+		set -- $(for name in $(compgen -A function t_); do declare -F "$name"; done | sort -k 3 -k 2n | cut -d ' ' -f 1)
 		shopt -u extdebug
 	}
 	for name; do

@@ -1,83 +1,15 @@
 #!/bin/bash
 # locks/: the idioms in which the existence of a file is the lock; and their end with the session that made them.
-# shellcheck disable=SC2317 # the racers are called by name
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
 start_mount -o allow_other || bail "no mount"
 L=$MNT/locks
+# shellcheck disable=SC2034 # of race_cases.sh
+RACERS=20 RACES=5
 
-# winners FUNCTION: 20 racers call it at once with their number; prints who succeeded
-winners() {
-	local i
-	rm -f "$W/go" "$W"/won.*
-	for i in {1..20}; do
-		(
-			while [ ! -e "$W/go" ]; do sleep 0.01; done
-			if "$1" "$i" >/dev/null 2>&1; then : >"$W/won.$i"; fi
-		) &
-	done
-	sleep 0.3
-	: >"$W/go"
-	wait
-	find "$W" -name 'won.*' | sed 's/.*\.//'
-}
-
-# assert_one_winner FUNCTION: five races, each after rm of what the winner made
-assert_one_winner() {
-	local won
-	for _ in 1 2 3 4 5; do
-		won=$(winners "$1")
-		assert_eq "$(wc -w <<<"$won")" 1 "winners of $1"
-		[ -z "${2-}" ] || assert_eq "$("$2")" "$won" "the winner"
-		rm -rf "$L/race"
-	done
-}
-
-race_holds() { cat "$L/race"; }
-
-race_noclobber() { (set -C; echo "$1" >"$L/race"); }
-t_set_C() { assert_one_winner race_noclobber race_holds; }
-
-race_excl() { "$OP" open 'O_CREAT|O_EXCL|O_WRONLY' "$L/race" : write "$1\n"; }
-t_O_EXCL() { assert_one_winner race_excl race_holds; }
-
-race_link() {
-	echo "$1" >"$L/tmp.$1"
-	ln "$L/tmp.$1" "$L/race"
-	local status=$?
-	rm "$L/tmp.$1"
-	return $status
-}
-t_ln() { assert_one_winner race_link race_holds; }
-
-race_symlink() { ln -s "$1" "$L/race"; }
-race_target() { readlink "$L/race"; }
-t_ln_s() { assert_one_winner race_symlink race_target; }
-
-race_mkdir() { mkdir "$L/race"; }
-t_mkdir() { assert_one_winner race_mkdir; }
-
-race_mv() {
-	echo "$1" >"$L/mv.$1"
-	mv -n "$L/mv.$1" "$L/race"
-	[ ! -e "$L/mv.$1" ] || { rm "$L/mv.$1"; return 1; }
-}
-t_mv_n() { assert_one_winner race_mv race_holds; }
-
-race_noreplace() {
-	echo "$1" >"$L/mv.$1"
-	"$OP" rename "$L/mv.$1" "$L/race" noreplace || { rm "$L/mv.$1"; return 1; }
-}
-t_rename_noreplace() { assert_one_winner race_noreplace race_holds; }
-
-race_lockfile() { lockfile -r 0 "$L/race"; }
-t_lockfile() { assert_one_winner race_lockfile; }
-
-race_dotlockfile() { dotlockfile -l -r 0 "$L/race"; }
-t_dotlockfile() { assert_one_winner race_dotlockfile; }
-
-race_python() { python3 -c 'import os, sys; os.open(sys.argv[1], os.O_CREAT | os.O_EXCL | os.O_WRONLY)' "$L/race"; }
-t_python() { assert_one_winner race_python; }
+mount_of() { echo "$MNT"; }
+# shellcheck source=tests/system/race_cases.sh
+. "$HERE/race_cases.sh"
 
 t_lockfile_waits_for_its_turn() {
 	lockfile "$L/turn.lock"
@@ -91,9 +23,8 @@ t_lockfile_waits_for_its_turn() {
 }
 
 t_dotlockfile_guards_a_section() {
-	local i
 	echo 0 >"$MNT/files/section"
-	for i in 1 2 3 4; do
+	for _ in 1 2 3 4; do
 		(for _ in 1 2 3; do
 			dotlockfile -l -r 50 -i 1 "$L/section.lock"
 			echo $(($(cat "$MNT/files/section") + 1)) >"$MNT/files/section"
