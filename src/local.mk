@@ -19,6 +19,7 @@ src_libcoordfs_a_SOURCES = \
 	src/front/backup.c \
 	src/front/call.c \
 	src/front/cas.c \
+	src/front/changes.c src/front/changes.h \
 	src/front/control.c \
 	src/front/counters.c \
 	src/front/dispatch.c \
@@ -69,6 +70,9 @@ src_libcoordfs_a_SOURCES = \
 	src/front/transactions.c src/front/transactions.h \
 	src/front/virtual.c src/front/virtual.h \
 	src/front/votes.c src/front/votes.h \
+	src/front/wait.c src/front/wait.h src/front/wait_handle.h \
+	src/front/wait_names.c \
+	src/front/wait_watch.c \
 	src/front/waiters.c src/front/waiters.h \
 	src/front/widen.c src/front/widen.h \
 	src/front/xattr.c \

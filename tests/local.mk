@@ -33,6 +33,7 @@ UNIT_TESTS = \
 	tests/unit/test_checker \
 	tests/unit/test_checker_random \
 	tests/unit/test_backup \
+	tests/unit/test_changes \
 	tests/unit/test_eventual \
 	tests/unit/test_gossip \
 	tests/unit/test_gossip_crdt \
@@ -72,6 +73,7 @@ UNIT_TESTS = \
 tests_unit_test_allocate_SOURCES = tests/unit/test_allocate.c src/replica/allocate.c
 tests_unit_test_checker_SOURCES = tests/unit/test_checker.c $(HISTORY_CHECKER)
 tests_unit_test_checker_random_SOURCES = tests/unit/test_checker_random.c $(HISTORY_CHECKER)
+tests_unit_test_changes_SOURCES = tests/unit/test_changes.c $(MACHINE_FIXTURE)
 tests_unit_test_lock_SOURCES = tests/unit/test_lock.c $(LOCK_FIXTURE)
 tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
 tests_unit_test_join_SOURCES = tests/unit/test_join.c $(MACHINE_FIXTURE)
@@ -183,6 +185,7 @@ SYSTEM_TESTS = \
 	tests/system/transactions.sh \
 	tests/system/cas.sh \
 	tests/system/info.sh \
+	tests/system/wait.sh \
 	tests/system/status.sh \
 	tests/system/badinput.sh \
 	tests/system/idioms.sh \
@@ -211,6 +214,7 @@ CLUSTER_TESTS = \
 	tests/system/roles.sh \
 	tests/system/partition.sh \
 	tests/system/weak.sh \
+	tests/system/wait_cluster.sh \
 	tests/system/eventual_cluster.sh \
 	tests/system/votes_cluster.sh \
 	tests/system/upgrade.sh \
@@ -222,7 +226,7 @@ CLUSTER_TESTS = \
 TESTS += $(SYSTEM_TESTS) $(CLUSTER_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) $(CLUSTER_TESTS) tests/system/lib.sh tests/system/cluster.sh \
 	tests/system/lock_cases.sh tests/system/race_cases.sh tests/system/hears.py tests/system/terminal.py \
-	tests/system/hostile.py tests/system/slept.c tests/system/voter.py
+	tests/system/hostile.py tests/system/slept.c tests/system/voter.py tests/system/wait.py
 
 # op: system calls for the shell; hammer: writers for crash.sh; adder, excluder, stormer: clients of a cluster
 check_PROGRAMS += tests/system/op tests/system/hammer tests/system/adder tests/system/excluder tests/system/stormer

@@ -14,6 +14,7 @@
 #include "front/handle.h"
 #include "front/mount.h"
 #include "front/votes.h"
+#include "front/wait.h"
 
 static const struct fuse_lowlevel_ops nothing;
 
@@ -38,6 +39,10 @@ static const struct fuse_lowlevel_ops *ops_of(fuse_req_t req, fuse_ino_t node)
 	case NODE_EVENTUAL_INFO:
 	case NODE_EVENTUAL_SELF:
 		return &eventual_info_class_ops;
+	case NODE_WAIT:
+		return &wait_class_ops;
+	case NODE_WAIT_FILE:
+		return &wait_file_class_ops;
 	default:
 		return &nothing;
 	}
@@ -65,7 +70,7 @@ static void on_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	const struct fuse_lowlevel_ops *ops = ops_of(req, parent);
 
-	if (strlen(name) > LIMIT_NAME_BYTES)
+	if (strlen(name) > (node_class(parent) == NODE_WAIT ? WAIT_NAME_BYTES : LIMIT_NAME_BYTES))
 		fuse_reply_err(req, ENAMETOOLONG); /* the kernel's own limit is higher */
 	else if (ops->lookup)
 		ops->lookup(req, parent, name);

@@ -7,6 +7,7 @@
 #include "front/loop.h"
 #include "front/owed.h"
 #include "front/transactions.h"
+#include "front/wait.h"
 #include "front/waiters.h"
 
 static bool is_ours(const struct front *f, uint64_t session)
@@ -68,12 +69,14 @@ void front_event(void *ctx, const struct event *event)
 	case EVENT_CHANGE:
 		eventual_touched(f, event->inode);
 		handles_changed(f->handles, event->inode);
+		wait_event(f, event);
 		break;
 	case EVENT_VOTE:
 		break;
 	case EVENT_ENTRY:
 		if (event->child)
 			eventual_touched(f, event->child); /* a directory's handles cannot be polled */
+		wait_event(f, event);
 		break;
 	}
 }
@@ -121,6 +124,7 @@ void front_restored(void *ctx)
 	eventual_touched(f, 0);
 	handles_restored(f);
 	waiters_restored(f);
+	wait_restored(f);
 	transactions_restored(f);
 	loop_resume(f);
 }

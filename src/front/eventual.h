@@ -38,7 +38,7 @@ void eventual_fill(struct front *f, struct attr *a);
 
 static inline bool node_is_eventual(fuse_ino_t node)
 {
-	return node_class(node) >= NODE_EVENTUAL;
+	return node_class(node) >= NODE_EVENTUAL && node_class(node) <= NODE_EVENTUAL_SELF;
 }
 
 /* Where a node of ours, or a root, is. out->path is borrowed while the kernel knows the node. ERR_NOT_FOUND. */

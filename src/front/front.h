@@ -9,6 +9,7 @@
  *   dynamic   names that need a table: .info/transactions/NAME, files/.cas/PATH@REVISION
  *   vote      inside votes/V: which of V's names, V's number
  *   eventual  what lies below a directory that is eventual, and its `.info` (eventual.h)
+ *   wait      .wait/…: directories mirror the machine's by inode number, the files need a table (wait.h)
  * Each class is a struct fuse_lowlevel_ops of its own; dispatch.c registers one table with libfuse that picks
  * the class and passes the request on; an operation that a class leaves out is answered with the errno that
  * a user would expect. */
@@ -34,6 +35,8 @@ enum node_class {
 	NODE_EVENTUAL = 6, /* this one and those behind it have a number of 60 bits */
 	NODE_EVENTUAL_INFO = 7,
 	NODE_EVENTUAL_SELF = 8,
+	NODE_WAIT = 9,
+	NODE_WAIT_FILE = 10,
 	NODE_VOTE = 11, /* votes.h */
 	NODE_CLASSES
 };
@@ -80,6 +83,7 @@ struct widener;	     /* widen.c */
 struct parked;	     /* call.c: a call that waits */
 struct names;	     /* dynamic.c: nodes that have a name instead of a number */
 struct eventual;     /* eventual.c: places that the kernel knows */
+struct waits;	     /* wait.c: who waits for changes */
 
 struct front {
 	uv_loop_t *loop;
@@ -95,6 +99,7 @@ struct front {
 	struct transactions *transactions;
 	struct notes *notes;
 	struct names *names;
+	struct waits *waits; /* NULL before front_start */
 	struct backup_file *backups; /* backup.c: open ones, and those to come */
 	struct loop_io *io;
 	struct widener *widener;
@@ -194,13 +199,15 @@ void call_done(struct parked *p, const struct reply *reply);
 
 /* ---- the classes ---- */
 
-/* Tables of operations, each in its own file. What the core asks of the last four: virtual.h. An operation that
+/* Tables of operations, each in its own file. What the core asks of the last six: virtual.h. An operation that
  * a table leaves out is answered as dispatch.c says. READDIRPLUS, FORGET and STATFS never reach a class. */
 extern const struct fuse_lowlevel_ops machine_class_ops;
 extern const struct fuse_lowlevel_ops info_class_ops; /* NODE_INFO and NODE_INFO_SELF */
 extern const struct fuse_lowlevel_ops static_class_ops;
 extern const struct fuse_lowlevel_ops txn_class_ops;
 extern const struct fuse_lowlevel_ops dynamic_class_ops;
+extern const struct fuse_lowlevel_ops wait_class_ops;
+extern const struct fuse_lowlevel_ops wait_file_class_ops;
 
 /* The table that libfuse gets (dispatch.c). */
 extern const struct fuse_lowlevel_ops dispatch_ops;

@@ -17,18 +17,21 @@
 #include "front/notes.h"
 #include "front/owed.h"
 #include "front/virtual.h"
+#include "front/wait.h"
 #include "front/waiters.h"
 #include "front/widen.h"
 
 /* ---- INIT ---- */
 
 /* READDIRPLUS would bring attributes that are void when they arrive (timeouts 0). Set-user-id bits are the kernel's
- * to clear. Splicing costs more than it saves on small requests. */
+ * to clear. Splicing costs more than it saves on small requests. A direct read by aio that waits (`.wait`) would keep one
+ * of the few places for what the kernel asks in the background, and that is also where files are closed. */
 void mount_init(void *userdata, struct fuse_conn_info *conn)
 {
 	(void)userdata;
 	conn->want &= ~(unsigned)(FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_HANDLE_KILLPRIV |
-				  FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+				  FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
+				  FUSE_CAP_ASYNC_DIO);
 	conn->want |= conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
 				       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_AUTO_INVAL_DATA);
 	conn->time_gran = 1;
@@ -165,6 +168,10 @@ int front_start(struct front *f, struct replica *replica, const struct front_con
 	}
 	f->replica = replica; /* from now on its events are ours */
 	f->gossip = replica_gossip(replica);
+	if (wait_start(f) < 0) {
+		snprintf(error, error_size, "out of memory");
+		return -1;
+	}
 	if (make_session(f) < 0) {
 		snprintf(error, error_size, "libfuse refuses the options '%s'", config->options);
 		return -1;
@@ -184,6 +191,7 @@ void front_stop(struct front *f)
 	f->gossip = NULL;
 	virtual_stop(f);
 	waiters_stop(f);
+	wait_stop(f);
 	owed_stop(f);
 }
 
@@ -196,6 +204,7 @@ void front_free(struct front *f)
 	if (f->session)
 		fuse_session_unmount(f->session);
 	waiters_free(f);
+	wait_free(f);
 	owed_free(f);
 	handles_free(f->handles);
 	if (f->session)

@@ -29,6 +29,8 @@ static const char text[] =
 	"               grep error= .info/PATH            why the last request was refused, in words\n"
 	"               setfattr -n user.coordfs.consistency -v eventual counters/DIR   (new, empty)\n"
 	"               adding there goes on without a majority; weak: reads do. See man 7 coordfs\n"
+	".wait/         cat .wait/PATH                    waits for the next change of PATH and tells it\n"
+	"               cat .wait/PATH@REVISION           the first one after that; also .wait/DIR/.self\n"
 	"cluster/       cat cluster/status                how the cluster is\n"
 	"               echo NAME > cluster/leader        moves the leadership to that member\n"
 	"               cat cluster/snapshot > backup     everything, of one revision; not listed\n"

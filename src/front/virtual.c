@@ -11,8 +11,7 @@
 #include "front/static.h"
 #include "front/transactions.h"
 #include "front/votes.h"
-
-#define INFO_NODE node_make(NODE_INFO, INFO_OF_MACHINE, INODE_ROOT)
+#include "front/wait.h"
 
 int virtual_start(struct front *f)
 {
@@ -52,20 +51,22 @@ bool virtual_root_entry(unsigned n, const char **name, fuse_ino_t *node, mode_t 
 {
 	static const struct {
 		const char *name;
-		unsigned id;
+		enum node_class class;
+		uint64_t number; /* in the first slot: STATIC_FIXED, INFO_OF_MACHINE */
 		mode_t type;
 	} names[] = {
-		{"README", STATIC_README, S_IFREG},
-		{"transactions", STATIC_TRANSACTIONS, S_IFDIR},
-		{"votes", STATIC_VOTES, S_IFDIR},
-		{"cluster", STATIC_CLUSTER, S_IFDIR},
-		{".info", 0, S_IFDIR},
+		{"README", NODE_STATIC, STATIC_README, S_IFREG},
+		{"transactions", NODE_STATIC, STATIC_TRANSACTIONS, S_IFDIR},
+		{"votes", NODE_STATIC, STATIC_VOTES, S_IFDIR},
+		{"cluster", NODE_STATIC, STATIC_CLUSTER, S_IFDIR},
+		{".info", NODE_INFO, INODE_ROOT, S_IFDIR},
+		{".wait", NODE_WAIT, INODE_ROOT, S_IFDIR},
 	};
 
 	if (n >= sizeof names / sizeof *names)
 		return false;
 	*name = names[n].name;
-	*node = names[n].id ? static_node(names[n].id) : INFO_NODE;
+	*node = node_make(names[n].class, 0, names[n].number);
 	*type = names[n].type;
 	return true;
 }
@@ -102,6 +103,9 @@ static int attr_of(struct front *f, fuse_ino_t node, struct stat *out)
 	case NODE_EVENTUAL_INFO:
 	case NODE_EVENTUAL_SELF:
 		return eventual_stat(f, node, out);
+	case NODE_WAIT:
+	case NODE_WAIT_FILE:
+		return wait_attr(f, node, out);
 	default:
 		return ERR_NOT_FOUND;
 	}
@@ -129,6 +133,8 @@ void virtual_remember(struct front *f, fuse_ino_t node)
 		dynamic_remember(f, node);
 	else if (node_is_eventual(node))
 		eventual_remember(f, node);
+	else
+		wait_remember(f, node);
 }
 
 void virtual_forget(struct front *f, fuse_ino_t node, uint64_t count)
@@ -139,4 +145,6 @@ void virtual_forget(struct front *f, fuse_ino_t node, uint64_t count)
 		dynamic_forget(f, node, count);
 	else if (node_is_eventual(node))
 		eventual_forget(f, node, count);
+	else
+		wait_forget(f, node, count);
 }

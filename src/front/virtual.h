@@ -1,4 +1,4 @@
-/* Room: front. What the core (dispatch, machine class, loop) asks of the generated trees: .info, README, cluster,
+/* Room: front. What the core (dispatch, machine class, loop) asks of the generated trees: .info, .wait, README, cluster,
  * transactions, files/.cas. Every function is called from the loop's thread. */
 #ifndef COORDFS_FRONT_VIRTUAL_H
 #define COORDFS_FRONT_VIRTUAL_H
@@ -15,7 +15,7 @@ void virtual_stop(struct front *f);
 void virtual_replica_gone(struct front *f);
 void virtual_free(struct front *f);
 
-/* To be asked by the machine class's LOOKUP before the machine: README, .info, cluster, transactions in the root,
+/* To be asked by the machine class's LOOKUP before the machine: README, .info, .wait, cluster, transactions in the root,
  * .cas in files/. Node id, or 0: not one of ours. */
 fuse_ino_t virtual_lookup(fuse_ino_t parent, const char *name);
 

@@ -59,7 +59,7 @@ t_the_tree_mirrors_the_rest() {
 	mkdir -p "$MNT/files/m/n"
 	touch "$MNT/files/m/a" "$MNT/files/m/n/b"
 	assert_eq "$(ls -A "$I/files/m" | tr '\n' ' ')" ".self a n "
-	assert_eq "$(ls -A "$I" | tr '\n' ' ')" ".self README cluster counters fences files locks transactions "
+	assert_eq "$(ls -A "$I" | tr '\n' ' ')" ".self README cluster counters fences files locks transactions votes "
 	assert_eq "$(cd "$MNT/files/m" && find . ! -type d | sort)" "$(cd "$I/files/m" && find . ! -type d ! -name .self | sort)"
 	assert_errno ENOENT stat "$I/files/m/none"
 	rm -r "$MNT/files/m"

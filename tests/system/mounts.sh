@@ -254,7 +254,7 @@ t_what_mount_shows() {
 t_the_root() {
 	fresh
 	start_mount
-	assert_eq "$(find "$MNT" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | tr '\n' ' ')" '.info README cluster counters fences files locks transactions '
+	assert_eq "$(find "$MNT" -mindepth 1 -maxdepth 1 -printf '%f\n' | sort | tr '\n' ' ')" '.info .wait README cluster counters fences files locks transactions votes '
 	assert_match "$(cat "$MNT/README")" '*counters*'
 	((50 > $(wc -l <"$MNT/README"))) || fail "README is more than a screen"
 	assert_match "$(cat "$MNT/cluster/status")" '*revision=*state=*'

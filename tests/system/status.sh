@@ -9,13 +9,12 @@ says() { grep -qx "$1" "$MNT/cluster/status" || fail "no '$1' in: $(cat "$MNT/cl
 metric() { sed -n "s/^coordfs_$1 //p" "$MNT/cluster/metrics"; }
 
 t_the_root() {
-	assert_eq "$(ls -A "$MNT" | tr '\n' ' ')" ".info README cluster counters fences files locks transactions "
+	assert_eq "$(ls -A "$MNT" | tr '\n' ' ')" ".info .wait README cluster counters fences files locks transactions votes "
 	assert_errno EPERM mkdir "$MNT/x"
 	assert_errno EPERM open 'O_CREAT|O_WRONLY' "$MNT/x"
 	assert_errno EPERM rmdir "$MNT/transactions"
 	assert_errno EPERM unlink "$MNT/README"
 	assert_errno EPERM rename "$MNT/README" "$MNT/files/README"
-	assert_errno ENOENT stat "$MNT/votes"
 }
 
 t_the_readme_fits_a_screen_and_is_right() {
