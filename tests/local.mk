@@ -217,6 +217,7 @@ CLUSTER_TESTS = \
 	tests/system/wait_cluster.sh \
 	tests/system/eventual_cluster.sh \
 	tests/system/votes_cluster.sh \
+	tests/system/examples.sh \
 	tests/system/upgrade.sh \
 	tests/system/rolling.sh \
 	tests/system/hostile.sh \
