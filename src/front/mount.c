@@ -24,14 +24,12 @@
 /* ---- INIT ---- */
 
 /* READDIRPLUS would bring attributes that are void when they arrive (timeouts 0). Set-user-id bits are the kernel's
- * to clear. Splicing costs more than it saves on small requests. A direct read by aio that waits (`.wait`) would keep one
- * of the few places for what the kernel asks in the background, and that is also where files are closed. */
+ * to clear. Splicing costs more than it saves on small requests. */
 void mount_init(void *userdata, struct fuse_conn_info *conn)
 {
 	(void)userdata;
 	conn->want &= ~(unsigned)(FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_HANDLE_KILLPRIV |
-				  FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
-				  FUSE_CAP_ASYNC_DIO);
+				  FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
 	conn->want |= conn->capable & (FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS |
 				       FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_AUTO_INVAL_DATA);
 	conn->time_gran = 1;
