@@ -15,7 +15,7 @@
 
 #define PATH_BYTES ((LIMIT_DEPTH + 2) * (LIMIT_NAME_BYTES + 1)) /* the longest there can be */
 #define RING_FIRST 1024u
-#define KNOWN 4096u
+#define KNOWN 16384u
 #define KNOWN_BYTES 1024u /* longer paths are looked up each time */
 
 struct changes {
