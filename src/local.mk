@@ -72,6 +72,7 @@ src_libcoordfs_a_SOURCES = \
 	src/front/votes.c src/front/votes.h \
 	src/front/wait.c src/front/wait.h src/front/wait_handle.h \
 	src/front/wait_names.c \
+	src/front/wait_votes.c \
 	src/front/wait_watch.c \
 	src/front/waiters.c src/front/waiters.h \
 	src/front/widen.c src/front/widen.h \

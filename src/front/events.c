@@ -72,6 +72,7 @@ void front_event(void *ctx, const struct event *event)
 		wait_event(f, event);
 		break;
 	case EVENT_VOTE:
+		wait_event(f, event);
 		break;
 	case EVENT_ENTRY:
 		if (event->child)

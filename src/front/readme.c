@@ -20,7 +20,7 @@ static const char text[] =
 	"               echo commit > transactions/t/ctl  all or nothing; ECANCELED: start again\n"
 	"               rmdir transactions/t              clears it away; rolls back if not committed\n"
 	"votes/         mkdir votes/v; mkdir votes/v/participants/me; echo prepare > votes/v/ctl\n"
-	"               echo yes > votes/v/participants/me/vote; cat votes/v/outcome\n"
+	"               echo yes > votes/v/participants/me/vote; cat .wait/votes/v/outcome\n"
 	"files/         small ordinary files, 1 MiB each: configuration, a SQLite database, a git\n"
 	"               repository. To replace one only while it is unchanged, write the new content to\n"
 	"               files/.cas/PATH@REVISION, with the revision= line of .info/files/PATH\n"

@@ -31,6 +31,11 @@ static const struct {
 
 static const char *const phase_names[] = {"open", "prepare", "precommit", "commit", "abort"};
 
+const char *vote_phase_name(const Coordfs__Vote *vote)
+{
+	return phase_names[vote->phase];
+}
+
 /* ---- nodes ---- */
 
 static bool is_of_participant(fuse_ino_t node)
@@ -119,7 +124,7 @@ static const char *answer_text(const Coordfs__VoteParticipant *p)
 
 static const char *outcome_text(const Coordfs__Vote *vote)
 {
-	return vote_is_decided(vote) ? phase_names[vote->phase] : "";
+	return vote_is_decided(vote) ? vote_phase_name(vote) : "";
 }
 
 static int print_part(const Coordfs__VoteParticipant *p, unsigned part, FILE *out)
@@ -136,7 +141,7 @@ static int print_file(const Coordfs__Vote *vote, unsigned slot, FILE *out)
 	switch (slot) {
 	case VOTE_SLOT_CTL:
 	case VOTE_SLOT_STATE:
-		fprintf(out, "%s\n", phase_names[vote->phase]);
+		fprintf(out, "%s\n", vote_phase_name(vote));
 		return OK;
 	case VOTE_SLOT_OUTCOME:
 		fprintf(out, "%s%s", outcome_text(vote), vote_is_decided(vote) ? "\n" : "");
@@ -183,7 +188,7 @@ int votes_print_info(struct front *f, fuse_ino_t node, FILE *out)
 	info_print_time(out, "created", vote->created_ns);
 	info_print_time(out, "modified", vote->changed_ns);
 	info_print_text(out, "error", error ? error : "");
-	fprintf(out, "state=%s\noutcome=%s\nprotocol=%upc\ntimeout=%" PRIu64 "\n", phase_names[vote->phase],
+	fprintf(out, "state=%s\noutcome=%s\nprotocol=%upc\ntimeout=%" PRIu64 "\n", vote_phase_name(vote),
 		outcome_text(vote), vote->protocol, vote->timeout_ms / 1000);
 	if (vote->deadline_ns)
 		info_print_time(out, "deadline", vote->deadline_ns);

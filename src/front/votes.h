@@ -34,6 +34,7 @@ unsigned votes_count(struct front *f);
 void votes_mkdir(fuse_req_t req, const char *name, mode_t mode); /* answers, as the next one does */
 void votes_rmdir(fuse_req_t req, const char *name);
 
+const char *vote_phase_name(const Coordfs__Vote *vote);
 int votes_attr(struct front *f, fuse_ino_t node, struct stat *out);
 int votes_print_info(struct front *f, fuse_ino_t node, FILE *out); /* a `generate` */
 

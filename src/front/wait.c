@@ -389,7 +389,7 @@ static void lose(struct front *f, struct wait_handle *h)
 	if (h->since < changes_floor(f->waits->changes))
 		h->is_lost = true;
 	watch_renew(f, h);
-	if (h->is_lost)
+	if (h->is_lost || h->vote)
 		wait_due(f, h);
 }
 
@@ -401,6 +401,10 @@ void wait_event(struct front *f, const struct event *event)
 
 	if (!f->replica || !f->waits)
 		return;
+	if (event->type == EVENT_VOTE) {
+		watch_vote(f, event);
+		return;
+	}
 	code = changes_add(f->waits->changes, front_view(f), event, &change);
 	if (code == OK)
 		watch_change(f, change);
@@ -425,7 +429,7 @@ void wait_restored(struct front *f)
 
 /* Where the name is now, as a path. ERR_STALE: its directory is no more. ERR_NOT_SUPPORTED: what is there is
  * eventual. */
-static int path_of(struct front *f, const struct wait_name *n, const char **path, size_t *size)
+static int path_in_machine(struct front *f, const struct wait_name *n, const char **path, size_t *size)
 {
 	static const size_t room = LIMIT_NAME_BYTES + 2;
 	uint64_t inode = wait_name_inode(f, n);
@@ -445,6 +449,17 @@ static int path_of(struct front *f, const struct wait_name *n, const char **path
 	*path = f->scratch;
 	*size = (size_t)length + n->base.size;
 	return OK;
+}
+
+/* Where the name is, as a path; that of a vote is there to be different from all others. */
+static int path_of(struct front *f, const struct wait_name *n, const char **path, size_t *size)
+{
+	if (!n->vote)
+		return path_in_machine(f, n, path, size);
+	*size = (size_t)snprintf(f->scratch, LIMIT_FILE_BYTES, "votes/%" PRIu64 "/%.*s", n->vote, (int)n->base.size,
+				 (const char *)n->base.data);
+	*path = f->scratch;
+	return machine_vote(replica_machine(f->replica), n->vote) ? OK : ERR_STALE;
 }
 
 static bool is_directory(struct front *f, const struct wait_name *n)
@@ -482,10 +497,12 @@ static int handle_new(struct front *f, const struct wait_name *n, struct wait_ha
 	if (!h)
 		return ERR_NO_MEMORY;
 	text_init(&h->text);
-	h->look = look_at_changes;
-	h->since = h->seen = n->has_since ? n->since : applied;
+	h->look = n->vote ? wait_look_at_vote : look_at_changes;
+	h->vote = n->vote;
+	h->until = n->until;
+	h->since = h->seen = n->has_since ? n->since : n->vote ? 0 : applied;
 	h->is_touched = h->since < applied;
-	h->is_directory = is_directory(f, n);
+	h->is_directory = !n->vote && is_directory(f, n);
 	code = watch_begin(f, h, path, size);
 	if (code < 0) {
 		free(h);

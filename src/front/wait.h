@@ -14,9 +14,16 @@
 
 #define WAIT_NUMBER(node) ((uint64_t)(node) & ((1ull << NODE_CLASS_SHIFT) - 1))
 
+/* What a directory is of. */
+enum wait_slot {
+	WAIT_MACHINE, /* a machine directory, by its inode */
+	WAIT_VOTES,
+	WAIT_VOTE, /* by its number */
+};
+
 static inline fuse_ino_t wait_directory(uint64_t inode)
 {
-	return node_make(NODE_WAIT, 0, inode);
+	return node_make(NODE_WAIT, WAIT_MACHINE, inode);
 }
 
 /* Fills f->waits; what changes from now on can be waited for. ERR_NO_MEMORY. */
@@ -24,7 +31,7 @@ int wait_start(struct front *f);
 void wait_stop(struct front *f); /* nobody is told any more */
 void wait_free(struct front *f); /* after unmounting: the kernel has answered who still waits */
 
-/* From the observer, for EVENT_CHANGE and EVENT_ENTRY: nothing is answered before the entry is done with. */
+/* From the observer, for EVENT_CHANGE, EVENT_ENTRY and EVENT_VOTE: nothing is answered before the entry is done with. */
 void wait_event(struct front *f, const struct event *event);
 /* Events were missed: so was what they would have told. */
 void wait_restored(struct front *f);

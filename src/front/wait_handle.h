@@ -2,7 +2,8 @@
  *
  *   wait.c        open files: what they are told, and when
  *   wait_watch.c  which of them a change concerns, without looking at the others
- *   wait_names.c  the names and their nodes */
+ *   wait_names.c  the names and their nodes
+ *   wait_votes.c  votes/V/prepare and the like: until a vote has come so far */
 #ifndef COORDFS_FRONT_WAIT_HANDLE_H
 #define COORDFS_FRONT_WAIT_HANDLE_H
 
@@ -35,6 +36,8 @@ struct wait_handle {
 	wait_look look;
 	struct place *place;   /* its path */
 	struct object *object; /* what is there now; NULL: nothing */
+	uint64_t vote;	       /* its number; 0: it is a path in the machine */
+	enum vote_phase until;
 	uint64_t since;	       /* what came later is to be told */
 	uint64_t seen;	       /* up to this revision there is nothing to tell */
 	bool is_touched;       /* after that there may be; else there is nothing yet */
@@ -55,7 +58,7 @@ struct place {
 	char path[];
 };
 
-/* An inode at such a path. */
+/* An inode at such a path, or a vote's node. */
 struct object {
 	UT_hash_handle hh;
 	uint64_t inode;
@@ -79,6 +82,8 @@ int watch_begin(struct front *f, struct wait_handle *h, const char *path, size_t
 void watch_end(struct front *f, struct wait_handle *h);
 /* h->is_touched for all whom the change concerns, and wait_due. */
 void watch_change(struct front *f, const struct change *change);
+/* The same for all who wait for a vote. */
+void watch_vote(struct front *f, const struct event *event);
 /* Look again at what is where. */
 void watch_renew(struct front *f, struct wait_handle *h);
 
@@ -91,6 +96,8 @@ struct wait_name {
 	UT_hash_handle hh, by_key_hh; /* hh: by number */
 	uint64_t number, lookups;
 	uint64_t directory; /* its inode */
+	uint64_t vote;	    /* of votes/V/…: its number, and until when; else 0 */
+	enum vote_phase until;
 	bool has_since;
 	uint64_t since;
 	struct bytes base; /* NAME; empty: the directory itself */
@@ -103,5 +110,15 @@ struct wait_name *wait_name_find(struct front *f, fuse_ino_t node);
 uint64_t wait_name_inode(struct front *f, const struct wait_name *n);
 void wait_names_free(struct waits *w);
 void wait_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+
+/* ---- wait_votes.c ---- */
+
+/* The directory of that vote, or 0. */
+fuse_ino_t wait_vote_directory(struct front *f, const char *name);
+/* Is it a name in a vote's directory: until when? */
+bool wait_vote_phase(const char *name, enum vote_phase *out);
+/* The handle's `look`. */
+int wait_look_at_vote(struct front *f, struct wait_handle *h, fuse_req_t req, FILE *out);
+int wait_vote_attr(struct front *f, fuse_ino_t node, const struct wait_name *n, struct stat *out);
 
 #endif

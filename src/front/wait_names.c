@@ -6,7 +6,9 @@
 
 #include "front/eventual.h"
 #include "front/parse.h"
+#include "front/static.h"
 #include "front/virtual.h"
+#include "front/votes.h"
 #include "front/wait_handle.h"
 
 /* ---- the table ---- */
@@ -169,10 +171,35 @@ static int lookup(struct front *f, uint64_t directory, const char *text, fuse_in
 	return OK;
 }
 
+static int lookup_in_vote(struct front *f, uint64_t number, const char *text, fuse_ino_t *node)
+{
+	struct wait_name want = {.directory = vote_node(number, VOTE_SLOT_DIRECTORY), .vote = number}, *n;
+
+	want.base = bytes_of_text(text);
+	if (!wait_vote_phase(text, &want.until))
+		return ERR_NOT_FOUND;
+	n = name_get(f->waits, &want, text);
+	*node = n ? node_make(NODE_WAIT_FILE, 0, n->number) : 0;
+	return n ? OK : ERR_NO_MEMORY;
+}
+
+static int lookup_in(struct front *f, fuse_ino_t parent, const char *text, fuse_ino_t *node)
+{
+	switch (node_slot(parent)) {
+	case WAIT_VOTES:
+		*node = wait_vote_directory(f, text);
+		return OK;
+	case WAIT_VOTE:
+		return lookup_in_vote(f, node_inode(parent), text, node);
+	default:
+		return lookup(f, node_inode(parent), text, node);
+	}
+}
+
 static void run_lookup(struct front *f, struct call *c)
 {
 	fuse_ino_t node;
-	int code = lookup(f, node_inode(c->node), c->name, &node);
+	int code = lookup_in(f, c->node, c->name, &node);
 
 	if (code < 0)
 		reply_code(c->req, code);
@@ -186,7 +213,9 @@ void wait_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct call c = call_of(req, parent, name, NULL);
 
 	c.run = run_lookup;
-	if (node_inode(parent) == INODE_ROOT)
+	if (parent == wait_directory(INODE_ROOT) && strcmp(name, "votes") == 0)
+		virtual_reply_entry(req, node_make(NODE_WAIT, WAIT_VOTES, STATIC_VOTES));
+	else if (parent == wait_directory(INODE_ROOT))
 		call_here(&c);
 	else
 		call_strong(&c);
@@ -216,9 +245,13 @@ static int attr_of_name(struct front *f, const struct wait_name *n, struct attr 
 int wait_attr(struct front *f, fuse_ino_t node, struct stat *out)
 {
 	bool is_directory = node_class(node) == NODE_WAIT;
+	const struct wait_name *n = is_directory ? NULL : find(f->waits, node);
 	struct attr a;
-	int code = is_directory ? view_attr(front_view(f), node_inode(node), &a) : attr_of_name(f, find(f->waits, node), &a);
+	int code;
 
+	if (n ? n->vote != 0 : node_slot(node) != WAIT_MACHINE && is_directory)
+		return wait_vote_attr(f, node, n, out);
+	code = is_directory ? view_attr(front_view(f), node_inode(node), &a) : attr_of_name(f, n, &a);
 	if (code < 0)
 		return code;
 	stat_of_attr(&a, out);

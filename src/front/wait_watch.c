@@ -3,6 +3,7 @@
  * When a directory goes, or is renamed, that concerns all who wait for something below it; how many they are is counted
  * at each path, so that nobody is looked for in vain. */
 
+#include "front/votes.h"
 #include "front/wait_handle.h"
 
 #include <stdlib.h>
@@ -143,7 +144,9 @@ static uint64_t inode_at(struct front *f, const char *path, size_t size)
 
 void watch_renew(struct front *f, struct wait_handle *h)
 {
-	object_enter(f->waits, h, inode_at(f, h->place->path, h->place->size));
+	const struct place *p = h->place;
+
+	object_enter(f->waits, h, h->vote ? vote_node(h->vote, VOTE_SLOT_DIRECTORY) : inode_at(f, p->path, p->size));
 }
 
 /* ---- life ---- */
@@ -204,14 +207,19 @@ static void touch_there(struct front *f, const struct change *change, const stru
 	}
 }
 
-static void touch_object(struct front *f, const struct change *change)
+static void touch_object(struct front *f, uint64_t inode, uint64_t revision)
 {
-	struct object *o = change->inode ? object_find(f->waits, change->inode) : NULL;
+	struct object *o = inode ? object_find(f->waits, inode) : NULL;
 	struct wait_handle *h;
 
 	if (o)
 		DL_FOREACH2 (o->handles, h, of_next)
-			touch(f, h, change->revision);
+			touch(f, h, revision);
+}
+
+void watch_vote(struct front *f, const struct event *event)
+{
+	touch_object(f, vote_node(event->inode, VOTE_SLOT_DIRECTORY), event->revision);
 }
 
 /* What was below a path is gone, or something else is there. */
@@ -235,7 +243,7 @@ void watch_change(struct front *f, const struct change *change)
 
 	if (!w->handles)
 		return;
-	touch_object(f, change);
+	touch_object(f, change->inode, change->revision);
 	p = place_find(w, path->text, path->size);
 	if (p && p->below > 0 && (change->kind == CHANGE_REMOVED || change->is_moved))
 		touch_below(f, change);

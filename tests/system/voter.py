@@ -9,7 +9,8 @@ import random
 import sys
 import time
 
-AGAIN = {errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.EINTR, errno.ENOTCONN, errno.EIO}
+AGAIN = {errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.EINTR, errno.EIO}
+GONE = {errno.ENOTCONN, errno.ECONNABORTED, errno.ENOENT, errno.ENOTDIR}  # the mount, until it is there again
 
 
 def patiently(what):
@@ -18,7 +19,7 @@ def patiently(what):
         try:
             return what()
         except OSError as e:
-            if e.errno not in AGAIN or time.monotonic() > deadline:
+            if e.errno not in AGAIN | GONE or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
 
@@ -55,17 +56,14 @@ def main():
     chance = random.Random(seed * 1000003 + hash_of(name))
     v = f"{mount}/votes/{vote}"
     said = "nothing"
-    while read(f"{v}/state") == "open":
-        time.sleep(0.02)
+    read(f"{mount}/.wait/votes/{vote}/prepare")
     time.sleep(chance.random() * 0.05)
     answer = "no" if chance.random() < 0.1 else "yes"
     if write(f"{v}/participants/{name}/vote", answer + "\n"):
         said = answer
-    while not (outcome := read(f"{v}/outcome")):
-        if read(f"{v}/state") == "precommit":
-            write(f"{v}/participants/{name}/ack", "ack\n")
-        time.sleep(0.02)
-    print(said, outcome)
+    if read(f"{mount}/.wait/votes/{vote}/precommit") == "precommit":
+        write(f"{v}/participants/{name}/ack", "ack\n")
+    print(said, read(f"{mount}/.wait/votes/{vote}/outcome"))
 
 
 def hash_of(name):

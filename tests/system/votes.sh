@@ -159,6 +159,34 @@ t_information() {
 	done
 }
 
+t_waiting() {
+	local pid
+	vote_of wait a
+	cat "$MNT/.wait/votes/wait/prepare" >"$W/prepare" &
+	pid=$!
+	cat "$MNT/.wait/votes/wait/outcome" >"$W/outcome" &
+	assert_eq "$(timeout 0.3 cat "$MNT/.wait/votes/wait/precommit"; echo $?)" 124
+	[ ! -s "$W/prepare" ] || fail "it did not wait"
+	echo prepare >"$V/wait/ctl"
+	wait $pid
+	assert_content "$W/prepare" 'prepare\n'
+	[ ! -s "$W/outcome" ] || fail "it did not wait"
+	echo yes >"$V/wait/participants/a/vote"
+	wait $!
+	assert_content "$W/outcome" 'commit\n'
+	for file in prepare precommit outcome; do assert_eq "$(cat "$MNT/.wait/votes/wait/$file")" commit; done
+	vote_of give-up a
+	cat "$MNT/.wait/votes/give-up/prepare" >"$W/prepare" &
+	sleep 0.2
+	echo abort >"$V/give-up/ctl"
+	wait $!
+	assert_content "$W/prepare" 'abort\n'
+	assert_errno ENOENT open O_RDONLY "$MNT/.wait/votes/nothing/outcome"
+	assert_errno ENOENT open O_RDONLY "$MNT/.wait/votes/wait/else"
+	assert_errno EACCES open O_WRONLY "$MNT/.wait/votes/wait/outcome"
+	assert_eq "$(find "$MNT/.wait/votes/wait" | wc -l)" 1
+}
+
 t_walking_the_tree_changes_nothing() {
 	vote_of walk a b
 	before=$(cat "$MNT/.info/votes/walk")
