@@ -1,6 +1,6 @@
 EXTRA_DIST += contrib/install-deps contrib/lab contrib/quickstart contrib/run-tests contrib/systemd/coordfs.conf contrib/systemd/coordfs@.service .ci/run
 EXTRA_DIST += contrib/examples/README contrib/examples/coordfs-commit contrib/examples/coordfs_commit.py \
-	contrib/examples/transfer.sh contrib/examples/publish.sh contrib/examples/jobs.sh \
+	contrib/examples/prepare-postgres contrib/examples/transfer.sh contrib/examples/publish.sh contrib/examples/jobs.sh \
 	contrib/examples/transfer.py contrib/examples/publish.py contrib/examples/jobs.py
 
 # The network between contrib/lab's hosts.

@@ -181,6 +181,7 @@ SYSTEM_TESTS = \
 	tests/system/lockfiles.sh \
 	tests/system/fences.sh \
 	tests/system/votes.sh \
+	tests/system/postgres.sh \
 	tests/system/eventual.sh \
 	tests/system/transactions.sh \
 	tests/system/cas.sh \
