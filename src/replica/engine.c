@@ -10,6 +10,9 @@
  * - Closing a segment that fails is said through the tracer too, from another thread ("truncate segment").
  * - With no tracer libraft formats no messages (it does with its default one, even when nobody listens): raft's is
  *   NULL. raft_uv's costs two snprintf an entry.
+ * - For each entry that is on its own disk, a leader goes through all that are not committed; and for each that a former
+ *   leader had begun, through all raft_apply requests. So of both there must not be many: with 20,000 it hears nothing
+ *   for seconds, is deposed, and its successor has the same to do.
  * - A lone voter makes itself leader within raft_start, everything in its log counts as committed, and is applied.
  * - raft_apply frees the entry's bytes once raft_uv was asked to append, even if that fails, which leaves raft and its
  *   log of different opinion: start again.
@@ -48,9 +51,8 @@
 #define SHORT_MS 2000 /* there is room, and libraft has not noticed for so long */
 #define CAPACITY_KIB 4096u /* libraft's own threshold */
 #define ROOM_BYTES (24u << 20) /* three segments */
-/* Bytes submitted to libraft and not applied yet. raft_uv promises room on disk for 4 MiB (its capacity threshold):
- * within it no append ever waits for a segment that a full disk cannot give. */
-#define INFLIGHT_BYTES_MAX (3u << 20)
+/* Entries submitted to libraft and not applied yet: as many as three members have on their way. */
+#define INFLIGHT_COUNT_MAX 3072u
 
 static struct replica *replica_of(struct raft_io *io)
 {
@@ -544,7 +546,8 @@ int engine_submit(struct replica *r, struct bytes entry)
 
 	if (!e->up || e->broken)
 		return replica_free_bytes(r) < ROOM_BYTES ? ERR_NO_SPACE : ERR_BUSY;
-	if (r->applying || (e->inflight_bytes && e->inflight_bytes + entry.size > INFLIGHT_BYTES_MAX))
+	if (r->applying || e->inflight_count >= INFLIGHT_COUNT_MAX ||
+	    (e->inflight_bytes && e->inflight_bytes + entry.size > INFLIGHT_BYTES_MAX))
 		return ERR_BUSY;
 	s = submission_new(r, entry, &buffer);
 	if (!s)

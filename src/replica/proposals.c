@@ -20,8 +20,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Sent in the present stream and not applied here: at most this, but always one. */
+/* Sent in the present stream and not applied here: at most this, but always one. The count is for the leader: what
+ * libraft does for an entry takes longer the more there are that are not committed (engine.c). */
 #define INFLIGHT_BYTES_MAX (3u << 20)
+#define INFLIGHT_COUNT_MAX 1024u
 #define HEAD_BYTES_MAX 64u /* of an Entry, in front of the command: six numbers with their tags */
 
 #define RESEND_MS 1000u	      /* silence while something was not taken: then twice that, and so on */
@@ -69,7 +71,7 @@ struct proposals {
 	uint64_t count, restarts;
 	/* the stream */
 	uint64_t stream, position, taken; /* its number; the next position; all below was taken */
-	size_t inflight_bytes;
+	size_t inflight_bytes, inflight_count;
 	bool moved;	    /* something was taken or answered since the last tick */
 	bool expecting;	    /* something was sent, and nothing moved since … */
 	uint64_t silent_ms; /* … this time, also when what was sent is given up */
@@ -141,6 +143,19 @@ static void enqueue(struct proposals *p, struct proposal *q)
 	p->count++;
 }
 
+/* It is in the present stream; it is not any more. */
+static void takes_off(struct proposals *p, const struct proposal *q)
+{
+	p->inflight_bytes += weight(q);
+	p->inflight_count++;
+}
+
+static void lands(struct proposals *p, const struct proposal *q)
+{
+	p->inflight_bytes -= weight(q);
+	p->inflight_count--;
+}
+
 static void dequeue(struct proposals *p, struct proposal *q)
 {
 	struct queue *queue = queue_of(p, q);
@@ -153,7 +168,7 @@ static void dequeue(struct proposals *p, struct proposal *q)
 	*(q->next ? &q->next->previous : &queue->last) = q->previous;
 	q->next = q->previous = NULL;
 	if (q->sent)
-		p->inflight_bytes -= weight(q);
+		lands(p, q);
 	p->count--;
 }
 
@@ -307,7 +322,7 @@ static void mark_sent(struct proposals *p, struct proposal *q, uint64_t now_ms)
 	q->maybe_before = q->maybe;
 	q->maybe = true;
 	q->position = p->position++;
-	p->inflight_bytes += weight(q);
+	takes_off(p, q);
 }
 
 static void refuse_never_sent(struct proposals *p, struct queue *queue, int code)
@@ -339,6 +354,8 @@ static int send_one(struct proposals *p, struct proposal *q, uint64_t now_ms)
 {
 	int code;
 
+	if (p->inflight_count == INFLIGHT_COUNT_MAX)
+		return QUEUED;
 	if (p->inflight_bytes && p->inflight_bytes + weight(q) > INFLIGHT_BYTES_MAX)
 		return QUEUED;
 	code = p->port.send(p->port.ctx, p->term, p->stream, p->position, entry_make(p, q));
@@ -370,13 +387,13 @@ static void queue_restart(struct queue *queue)
 /* leap: by how much its number is beyond the present one's. */
 static void stream_begin(struct proposals *p, uint64_t leap)
 {
-	if (p->inflight_bytes)
+	if (p->inflight_count)
 		p->restarts++;
 	queue_restart(&p->own);
 	queue_restart(&p->others);
 	p->stream += leap;
 	p->position = p->taken = 0;
-	p->inflight_bytes = 0;
+	p->inflight_bytes = p->inflight_count = 0;
 	p->moved = p->expecting = false;
 	if (something_unsent(p))
 		p->port.wake(p->port.ctx);
@@ -465,7 +482,7 @@ static void break_silence(struct proposals *p, uint64_t now_ms)
 		p->moved = false;
 		p->silences = 0;
 		p->silent_ms = now_ms;
-		p->expecting = p->inflight_bytes > 0;
+		p->expecting = p->inflight_count > 0;
 	} else if (p->expecting && now_ms - p->silent_ms >= (uint64_t)limit_ms << at_most(p->silences, RESEND_DOUBLINGS)) {
 		stream_begin(p, 1ull << at_most(STREAM_LEAP_BITS_MIN + p->silences, STREAM_LEAP_BITS_MAX));
 		p->silences++;
@@ -512,7 +529,7 @@ void proposals_session_over(struct proposals *p)
 			continue;
 		}
 		if (q->sent)
-			p->inflight_bytes -= weight(q);
+			lands(p, q);
 		q->sent = q->maybe = q->maybe_before = false;
 		q->sequence = p->next_sequence++;
 	}

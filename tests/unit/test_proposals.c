@@ -378,6 +378,28 @@ static void test_bytes_in_flight(void **state)
 	assert_false(proposals_busy(f->p));
 }
 
+static void test_count_in_flight(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned i = 0; i < 1100; i++)
+		add(f, NULL);
+	assert_int_equal(f->count, 1024);
+	applied(f, 77, 1);
+	run(f);
+	assert_int_equal(f->count, 1025);
+	proposals_set_leader(f->p, 6, 3, f->now_ms);
+	run(f);
+	assert_int_equal(f->count, 1025 + 1024);
+	assert_int_equal(last(f)->position, 1023);
+	for (unsigned i = 2; i <= 1100; i++) {
+		applied(f, 77, i);
+		run(f);
+	}
+	assert_false(proposals_busy(f->p));
+	assert_int_equal(f->count, 1025 + 1099);
+}
+
 static void test_large_one_goes_alone(void **state)
 {
 	struct fixture *f = *state;
@@ -799,6 +821,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_waits_for_leader_and_session, setup, teardown),
 		SERVING(test_way_is_blocked),
 		SERVING(test_bytes_in_flight),
+		SERVING(test_count_in_flight),
 		SERVING(test_large_one_goes_alone),
 		SERVING(test_too_big),
 		SERVING(test_new_term_begins_stream),
