@@ -107,7 +107,7 @@ static void put(struct front *f, struct call *c, const void *data, size_t size)
 	int code = eventual_check(f, c->node, &at);
 
 	if (h && h->truncating) {
-		h->truncating = false; /* what is written from now on comes after it */
+		handle_truncates(h, false); /* what is written from now on comes after it */
 		c->refused = file_truncation_refused;
 	}
 	if (code < 0) {

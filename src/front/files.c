@@ -169,7 +169,7 @@ static int orphan_write(struct orphan *orphan, struct handle *h, uint64_t offset
 		memset(orphan->data + old, 0, offset - old);
 	memcpy(orphan->data + offset, data.data, data.size);
 	attr->size = end > old ? end : old;
-	h->truncating = false;
+	handle_truncates(h, false);
 	return OK;
 }
 
@@ -186,7 +186,8 @@ void file_truncation_refused(struct front *f, struct call *c)
 	struct handle *h = handle_of(&c->fi);
 
 	(void)f;
-	h->truncating = h->truncation_refused = true;
+	handle_truncates(h, true);
+	h->truncation_refused = true;
 }
 
 static void propose_write(struct call *c, struct handle *h, bool append, struct bytes data)
@@ -203,7 +204,7 @@ static void propose_write(struct call *c, struct handle *h, bool append, struct 
 	command.write = &write;
 	c->answer = file_reply_written;
 	if (h->truncating) {
-		h->truncating = false; /* what is proposed from now on comes after it */
+		handle_truncates(h, false); /* what is proposed from now on comes after it */
 		c->refused = file_truncation_refused;
 	}
 	call_propose(c, &command);
@@ -265,7 +266,7 @@ void file_truncate_now(struct front *f, struct handle *h)
 	Coordfs__Command command = COORDFS__COMMAND__INIT;
 	Coordfs__Write write = COORDFS__WRITE__INIT;
 
-	h->truncating = false;
+	handle_truncates(h, false);
 	write.inode = handle_inode(h);
 	write.truncate = true;
 	command.of_case = COORDFS__COMMAND__OF_WRITE;

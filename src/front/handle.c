@@ -13,6 +13,7 @@
 struct opened {
 	uint64_t inode;
 	struct handle *handles;
+	unsigned truncating; /* of the handles */
 	struct lock_owner *owners;
 	struct orphan *orphan;
 	bool is_recent;	    /* among the last orphans */
@@ -104,7 +105,7 @@ struct handle *handle_new(struct handles *t, uint64_t inode, enum inode_kind kin
 	h->kind = kind;
 	h->opener = opener;
 	h->append = flags & O_APPEND;
-	h->truncating = (flags & O_TRUNC) && kind == KIND_FILE;
+	handle_truncates(h, (flags & O_TRUNC) && kind == KIND_FILE);
 	text_init(&h->text);
 	DL_APPEND(h->opened->handles, h);
 	return h;
@@ -127,6 +128,7 @@ void handle_free(struct handles *t, struct handle *h)
 	struct opened *o = h->opened;
 
 	forget_owners(h);
+	handle_truncates(h, false);
 	if (h->poll)
 		fuse_pollhandle_destroy(h->poll);
 	text_fini(&h->text);
@@ -170,12 +172,19 @@ struct orphan *handles_orphan(struct handles *t, uint64_t inode)
 	return o ? o->orphan : NULL;
 }
 
+void handle_truncates(struct handle *h, bool truncating)
+{
+	h->opened->truncating += truncating;
+	h->opened->truncating -= h->truncating;
+	h->truncating = truncating;
+}
+
 bool handles_truncating(struct handles *t, uint64_t inode, pid_t opener)
 {
 	struct opened *o = opened_find(t, inode);
 	struct handle *h;
 
-	if (!o)
+	if (!o || !o->truncating)
 		return false;
 	DL_FOREACH (o->handles, h)
 		if (h->truncating && h->opener == opener)

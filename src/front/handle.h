@@ -15,7 +15,7 @@ struct handle {
 	pid_t opener; /* the thread that opened it */
 	bool append;
 	bool eventual; /* what it is of was so when it was opened */
-	bool truncating; /* opened with O_TRUNC, which has not taken effect yet */
+	bool truncating; /* opened with O_TRUNC, which has not taken effect yet; set by handle_truncates */
 	bool truncation_refused; /* with a write: then only another write brings it about, not the close */
 	bool asks_flock;  /* something of it may be in the log: closing gives it back */
 	bool holds_flock; /* the caller was told so */
@@ -66,6 +66,8 @@ uint64_t handle_inode(const struct handle *h);
 struct orphan *handle_orphan(const struct handle *h);
 struct orphan *handles_orphan(struct handles *t, uint64_t inode);
 
+/* Its O_TRUNC is still to come, or not any more: h->truncating. */
+void handle_truncates(struct handle *h, bool truncating);
 /* True when the thread has a handle on the inode whose O_TRUNC is still to come: it sees an empty file. */
 bool handles_truncating(struct handles *t, uint64_t inode, pid_t opener);
 
