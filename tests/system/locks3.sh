@@ -49,22 +49,58 @@ t_getlk_names_the_pid_on_the_holders_host_only() {
 	assert_match "$(ask b ofdgetlk w 20 1)" 'w 20 1 *'
 }
 
-t_info_and_the_list_say_where_they_are() {
+# lines_at HOST: HOST's .info of it, but for the times, as `holder h1 PID UID KIND MODE RANGE TOKEN POSITION COMMAND`
+lines_at() {
+	awk '/^(holder|waiter)=/ {
+		$1 = $1
+		sub(/=/, " ")
+		delete value
+		for (i = 2; i <= NF; i++) value[substr($i, 1, index($i, "=") - 1)] = substr($i, index($i, "=") + 1)
+		print $1, value["host"], value["pid"], value["uid"], value["kind"], value["mode"], value["range"], value["token"],
+			value["position"], value["command"], (value["since"] ~ /^20[0-9-]*T[0-9:.]*Z$/ ? "" : "since when?")
+	}' "$(mnt "$1")/.info/locks/where" | sort
+}
+
+t_info_and_the_list_say_who_they_are_and_where() {
+	local want
+	touch "$L/where"
+	chmod 666 "$L/where"
 	has a where
-	has b where
 	has c where
 	has d where
+	actor b
+	assert_ask 0 b as 65534 65534 : open O_RDWR "$(mnt h3)/locks/where"
 	assert_ask ok a flock ex
+	want="holder h1 $a_pid 0 flock exclusive 0-EOF $(token_of where)  op "
+	assert_ask ok d lock r 5 1
 	tell b flock sh
 	assert_waits b locks/where 1
 	tell c flock ex
 	assert_waits c locks/where 2
-	assert_ask ok d lock w 5 1
 	for host in h1 h2 h3; do
-		assert_eq "$(sed -nE 's/^(holder|waiter)=host=([^ ]*) pid=([0-9]*) uid=([0-9]*) kind=([a-z]*) .*/\1 \2 \3 \4 \5/p' \
-			"$(mnt $host)/.info/locks/where" | sort)" \
-			"$(printf '%s\n' "holder h1 $a_pid 0 flock" "holder h1 $d_pid 0 posix" "waiter h2 $c_pid 0 flock" "waiter h3 $b_pid 0 flock")" "at $host"
-		assert_eq "$(grep ' locks/where$' "$(mnt $host)/cluster/locks" | wc -l)" 4 "at $host"
+		assert_eq "$(lines_at $host | grep -v posix)" "$want
+waiter h2 $c_pid 0 flock exclusive 0-EOF 0 2 op 
+waiter h3 $b_pid 65534 flock shared 0-EOF 0 1 op " "at $host"
+		assert_match "$(lines_at $host | grep posix)" "holder h1 $d_pid 0 posix shared 5-5 [1-9]*  op " "at $host"
+		assert_eq "$(grep ' locks/where$' "$(mnt $host)/cluster/locks" | awk '{ print $1, $3, $4, $5, $6 }' | sort)" \
+			"$(printf '%s\n' "held h1 $a_pid 0 flock" "held h1 $d_pid 0 posix" "waiting h2 $c_pid 0 flock" "waiting h3 $b_pid 65534 flock" | sort)" "at $host"
+	done
+}
+
+# From where neither holder nor next one is; each member's log says it.
+t_break_is_logged_everywhere() {
+	local token host
+	has a logged
+	has b logged
+	assert_ask ok a flock ex
+	tell b flock ex
+	assert_waits b locks/logged
+	token=$(token_of logged)
+	echo "break $token" >"$(mnt h2)/.info/locks/logged"
+	assert_hears b ok
+	assert_ask ESTALE a read
+	for host in h1 h2 h3; do
+		wait_until 5 grep -q "uid 0 broke the lock on .*locks/logged with token $token, held by pid $a_pid of uid 0 on h1" "$LAB/$host/log"
 	done
 }
 
