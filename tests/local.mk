@@ -220,6 +220,7 @@ CLUSTER_TESTS = \
 	tests/system/eventual_cluster.sh \
 	tests/system/votes_cluster.sh \
 	tests/system/examples.sh \
+	tests/system/serializable.sh \
 	tests/system/upgrade.sh \
 	tests/system/rolling.sh \
 	tests/system/hostile.sh \
@@ -229,7 +230,7 @@ CLUSTER_TESTS = \
 TESTS += $(SYSTEM_TESTS) $(CLUSTER_TESTS)
 EXTRA_DIST += $(SYSTEM_TESTS) $(CLUSTER_TESTS) tests/system/lib.sh tests/system/cluster.sh \
 	tests/system/lock_cases.sh tests/system/race_cases.sh tests/system/hears.py tests/system/terminal.py \
-	tests/system/hostile.py tests/system/slept.c tests/system/voter.py tests/system/wait.py
+	tests/system/hostile.py tests/system/slept.c tests/system/voter.py tests/system/appender.py tests/system/serializable.py tests/system/wait.py
 
 # op: system calls for the shell; hammer: writers for crash.sh; adder, crowd, excluder, stormer: clients of a cluster
 check_PROGRAMS += tests/system/op tests/system/hammer tests/system/adder tests/system/crowd tests/system/excluder tests/system/stormer
