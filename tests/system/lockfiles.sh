@@ -52,39 +52,17 @@ t_lock_directories() {
 	assert_errno ENOENT stat "$L/a"
 }
 
-# make_all: what each idiom makes, in its own name below $L/all
-make_all() {
-	mkdir -m 1777 "$L/all"
-	(set -C; echo 1 >"$L/all/noclobber")
-	"$OP" open 'O_CREAT|O_EXCL|O_WRONLY' "$L/all/excl" >/dev/null
-	: >"$L/all/source"
-	ln "$L/all/source" "$L/all/link"
-	ln -s x "$L/all/symlink"
-	mkdir "$L/all/dir"
-	mkdir -m 1755 "$L/all/sticky"
-	mkdir "$L/all/full"
-	: >"$L/all/full/plain"
-	: >"$L/all/plain"
-	flock "$L/all/flock" true
-	lockfile -r 0 "$L/all/lockfile"
-	dotlockfile -l -r 0 "$L/all/dotlockfile"
-}
-
-assert_only_lasting() {
-	assert_eq "$(find "$L/all" -mindepth 1 | sed "s,$L/all/,," | sort | tr '\n' ' ')" 'flock full full/plain plain source sticky '
-}
-
 t_kill_9_ends_the_session_and_its_lock_files() {
-	make_all
+	make_all "$L/all"
 	crash_and_restart -o allow_other
-	assert_only_lasting
+	assert_only_lasting "$L/all"
 	rm -r "$L/all"
 }
 
 t_unmounting_ends_the_session_and_its_lock_files() {
-	make_all
+	make_all "$L/all"
 	restart_mount -o allow_other
-	assert_only_lasting
+	assert_only_lasting "$L/all"
 	rm -r "$L/all"
 }
 

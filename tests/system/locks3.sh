@@ -159,6 +159,24 @@ t_the_death_of_a_host_releases_all_when_its_session_is_over() {
 	assert_all_are_free killed 15
 }
 
+is_gone() { [ ! -e "$1" ]; }
+
+t_lock_files_go_with_the_host_that_made_them() {
+	whole_again
+	make_all "$(mnt h3)/locks/all"
+	(set -C; echo h1 >"$(mnt h1)/locks/all.others")
+	assert_content "$L/all/noclobber" '1\n'
+	assert_errno EEXIST open 'O_CREAT|O_EXCL|O_WRONLY' "$L/all/excl"
+	lab kill h3
+	assert_errno EEXIST mkdir "$L/all/dir"
+	wait_until 15 is_gone "$L/all/noclobber"
+	assert_only_lasting "$L/all"
+	assert_content "$L/all.others" 'h1\n'
+	mkdir "$L/all/dir"
+	whole_again
+	assert_eq "$(find "$(mnt h3)/locks/all" -name dir)" "$(mnt h3)/locks/all/dir"
+}
+
 t_a_daemon_that_ends_releases_all_at_once() {
 	b_has_all stopped
 	milliseconds lab stop h3

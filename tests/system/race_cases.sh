@@ -81,3 +81,30 @@ t_dotlockfile() { assert_one_winner race_dotlockfile; }
 
 race_python() { python3 -c 'import os, sys; os.open(sys.argv[1], os.O_CREAT | os.O_EXCL | os.O_WRONLY)' "$2/race"; }
 t_python() { assert_one_winner race_python; }
+
+# ---- whose session ends --------------------------------------------------------------------------------------------
+
+# make_all DIR: what each idiom makes, in its own name below that
+make_all() {
+	local all=$1
+	mkdir -m 1777 "$all"
+	(set -C; echo 1 >"$all/noclobber")
+	"$OP" open 'O_CREAT|O_EXCL|O_WRONLY' "$all/excl" >/dev/null
+	: >"$all/source"
+	ln "$all/source" "$all/link"
+	ln -s x "$all/symlink"
+	mkdir "$all/dir"
+	mkdir -m 1755 "$all/sticky"
+	mkdir "$all/full"
+	: >"$all/full/plain"
+	: >"$all/plain"
+	flock "$all/flock" true
+	lockfile -r 0 "$all/lockfile"
+	dotlockfile -l -r 0 "$all/dotlockfile"
+}
+
+# assert_only_lasting DIR: the session of who made all is over
+assert_only_lasting() {
+	local all=$1
+	assert_eq "$(find "$all" -mindepth 1 | sed "s,$all/,," | sort | tr '\n' ' ')" 'flock full full/plain plain source sticky '
+}
