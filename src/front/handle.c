@@ -4,11 +4,27 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <uthash.h>
 #include <utlist.h>
 
+#include "base/hash.h"
 #include "front/eventual.h"
 #include "front/owed.h"
+
+/* A process, or an open file description, that asked for fcntl locks of an inode; through which handles. There may be
+ * thousands, each with one handle. */
+struct lock_owner {
+	uint64_t id;
+	struct claim *claims;
+	UT_hash_handle hh;
+};
+
+struct claim {
+	struct claim *prev, *next;		 /* of the owner */
+	struct claim *handle_prev, *handle_next; /* of the handle */
+	struct lock_owner *owner;
+	struct handle *handle;
+	bool holds; /* he was told so */
+};
 
 struct opened {
 	uint64_t inode;
@@ -63,7 +79,10 @@ static struct opened *opened_get(struct handles *t, uint64_t inode)
 		return NULL;
 	o->inode = inode;
 	HASH_ADD(hh, t->by_inode, inode, sizeof o->inode, o);
-	return o;
+	if (hash_has(o))
+		return o;
+	free(o);
+	return NULL;
 }
 
 static void orphan_free(struct orphan *orphan)
@@ -75,14 +94,8 @@ static void orphan_free(struct orphan *orphan)
 
 static void opened_put(struct handles *t, struct opened *o)
 {
-	struct lock_owner *owner;
-
 	if (o->handles || o->unsettled || o->is_recent)
 		return;
-	while ((owner = o->owners)) {
-		LL_DELETE(o->owners, owner);
-		free(owner);
-	}
 	HASH_DELETE(hh, t->by_inode, o);
 	orphan_free(o->orphan);
 	free(o);
@@ -111,23 +124,26 @@ struct handle *handle_new(struct handles *t, uint64_t inode, enum inode_kind kin
 	return h;
 }
 
-static void forget_owners(struct handle *h)
+static void claim_free(struct claim *c)
 {
-	struct lock_owner *owner, *next;
+	struct handle *h = c->handle;
+	struct lock_owner *owner = c->owner;
 
-	LL_FOREACH_SAFE (h->opened->owners, owner, next) {
-		if (owner->handle != h)
-			continue;
-		LL_DELETE(h->opened->owners, owner);
-		free(owner);
-	}
+	DL_DELETE(owner->claims, c);
+	DL_DELETE2(h->claims, c, handle_prev, handle_next);
+	free(c);
+	if (owner->claims)
+		return;
+	HASH_DELETE(hh, h->opened->owners, owner);
+	free(owner);
 }
 
 void handle_free(struct handles *t, struct handle *h)
 {
 	struct opened *o = h->opened;
 
-	forget_owners(h);
+	while (h->claims)
+		claim_free(h->claims);
 	handle_truncates(h, false);
 	if (h->poll)
 		fuse_pollhandle_destroy(h->poll);
@@ -198,27 +214,56 @@ static struct lock_owner *owner_find(const struct handle *h, uint64_t id)
 {
 	struct lock_owner *owner;
 
-	LL_FOREACH (h->opened->owners, owner)
-		if (owner->owner == id && owner->handle == h)
-			return owner;
+	HASH_FIND(hh, h->opened->owners, &id, sizeof id, owner);
+	return owner;
+}
+
+static struct lock_owner *owner_get(struct handle *h, uint64_t id)
+{
+	struct lock_owner *owner = owner_find(h, id);
+
+	if (owner || !(owner = calloc(1, sizeof *owner)))
+		return owner;
+	owner->id = id;
+	HASH_ADD(hh, h->opened->owners, id, sizeof owner->id, owner);
+	if (hash_has(owner))
+		return owner;
+	free(owner);
+	return NULL;
+}
+
+static struct claim *claim_find(const struct handle *h, uint64_t id)
+{
+	struct lock_owner *owner = owner_find(h, id);
+	struct claim *c;
+
+	DL_FOREACH (owner ? owner->claims : NULL, c)
+		if (c->handle == h)
+			return c;
 	return NULL;
 }
 
 int handle_asks(struct handle *h, enum lock_kind kind, uint64_t id)
 {
 	struct lock_owner *owner;
+	struct claim *c;
 
 	if (kind == LOCK_KIND_FLOCK) {
 		h->asks_flock = true;
 		return OK;
 	}
-	if (owner_find(h, id))
+	if (claim_find(h, id))
 		return OK;
-	owner = malloc(sizeof *owner);
-	if (!owner)
+	c = calloc(1, sizeof *c);
+	owner = c ? owner_get(h, id) : NULL;
+	if (!owner) {
+		free(c);
 		return ERR_NO_MEMORY;
-	*owner = (struct lock_owner){.owner = id, .handle = h};
-	LL_PREPEND(h->opened->owners, owner);
+	}
+	c->owner = owner;
+	c->handle = h;
+	DL_APPEND(owner->claims, c);
+	DL_APPEND2(h->claims, c, handle_prev, handle_next);
 	return OK;
 }
 
@@ -226,72 +271,66 @@ int handle_asks(struct handle *h, enum lock_kind kind, uint64_t id)
  * memory the lock goes with the session. */
 void handle_took(struct handle *h, enum lock_kind kind, uint64_t id)
 {
-	struct lock_owner *owner;
+	struct claim *c;
 
 	if (handle_asks(h, kind, id) < 0)
 		return;
 	if (kind == LOCK_KIND_FLOCK)
 		h->holds_flock = true;
-	else if ((owner = owner_find(h, id)))
-		owner->holds = true;
+	else if ((c = claim_find(h, id)))
+		c->holds = true;
 }
 
 void handle_gave(struct handle *h, enum lock_kind kind, uint64_t id)
 {
 	struct lock_owner *owner;
+	struct claim *c;
 
 	if (kind == LOCK_KIND_FLOCK) {
 		h->holds_flock = h->asks_flock = false;
 		return;
 	}
-	LL_FOREACH (h->opened->owners, owner)
-		if (owner->owner == id)
-			owner->holds = false;
+	owner = owner_find(h, id);
+	DL_FOREACH (owner ? owner->claims : NULL, c)
+		c->holds = false;
 }
 
 bool handle_holds(const struct handle *h, enum lock_kind kind, uint64_t id)
 {
 	const struct lock_owner *owner;
+	const struct claim *c;
 
 	if (kind == LOCK_KIND_FLOCK)
 		return h->holds_flock;
-	LL_FOREACH (h->opened->owners, owner)
-		if (owner->owner == id && owner->holds)
+	owner = owner_find(h, id);
+	DL_FOREACH (owner ? owner->claims : NULL, c)
+		if (c->holds)
 			return true;
 	return false;
 }
 
 bool handle_forget_owner(struct handle *h, uint64_t id)
 {
-	struct lock_owner *owner, *next;
-	bool any = false;
+	struct lock_owner *owner = owner_find(h, id);
+	bool any = owner;
+	struct claim *c, *next;
 
-	LL_FOREACH_SAFE (h->opened->owners, owner, next) {
-		if (owner->owner != id)
-			continue;
-		LL_DELETE(h->opened->owners, owner);
-		free(owner);
-		any = true;
-	}
+	DL_FOREACH_SAFE (owner ? owner->claims : NULL, c, next)
+		claim_free(c); /* the last one frees the owner */
 	return any;
 }
 
 bool handle_has_asked(const struct handle *h)
 {
-	const struct lock_owner *owner;
-
-	LL_FOREACH (h->opened->owners, owner)
-		if (owner->handle == h)
-			return true;
-	return h->asks_flock;
+	return h->claims || h->asks_flock;
 }
 
 static bool holds_any(const struct handle *h)
 {
-	const struct lock_owner *owner;
+	const struct claim *c;
 
-	LL_FOREACH (h->opened->owners, owner)
-		if (owner->handle == h && owner->holds)
+	DL_FOREACH2 (h->claims, c, handle_next)
+		if (c->holds)
 			return true;
 	return h->holds_flock;
 }

@@ -10,6 +10,7 @@
 struct handle {
 	struct handle *prev, *next; /* of the same inode */
 	struct opened *opened;
+	struct claim *claims;
 	uint64_t number; /* its name in the log: LockRequest.handle */
 	enum inode_kind kind;
 	pid_t opener; /* the thread that opened it */
@@ -35,14 +36,6 @@ struct orphan {
 	size_t capacity;
 	bool readable; /* false: it could not be kept */
 	bool writable; /* this mount removed it */
-};
-
-/* A process, or an open file description, that asked for fcntl locks through a handle. */
-struct lock_owner {
-	struct lock_owner *next;
-	uint64_t owner;
-	struct handle *handle;
-	bool holds; /* he was told so */
 };
 
 /* One inode that is open here, or was until just now. */
