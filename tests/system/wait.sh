@@ -9,6 +9,7 @@ WAIT=$MNT/.wait
 
 now() { sed -n 's/.*revision=\([0-9]*\) state=.*/\1/p' "$MNT/cluster/status"; }
 is_open() { find "/proc/$1/fd" -lname "$2" 2>/dev/null | grep -q .; }
+has_open_twice() { [ "$(find "/proc/$1/fd" -lname "$2" 2>/dev/null | wc -l)" = 2 ]; }
 waiter() { timeout -k 5 100 python3 "$HERE/wait.py" "$@"; }
 
 # begin NAME PATH: cat .wait/PATH, whose answer `assert_told NAME` wants; returns when the file is open
@@ -396,7 +397,8 @@ t_two_readers_of_one_handle() {
 	a=$!
 	dd status=none bs=100 count=1 <&7 >"$W/b" &
 	b=$!
-	wait_until 10 is_open $a "$WAIT/counters/t"
+	# it has ours from its beginning; what it opens itself waits for what comes after that
+	wait_until 30 has_open_twice $a "$WAIT/counters/t"
 	echo 2 >"$MNT/counters/t"
 	wait $a $b
 	assert_match "$(cat "$W/a" "$W/b")" $'*changed t\\\\n\n*changed t'
