@@ -23,7 +23,8 @@ static void require(int condition, const char *what)
 static void receive(void *ctx, const Coordfs__Envelope *e)
 {
 	const struct net *n = *(struct net **)ctx;
-	require(e->protocol == PROTOCOL_VERSION, "of this protocol");
+	const bool joins = e->of_case == COORDFS__ENVELOPE__OF_JOIN_REQUEST || e->of_case == COORDFS__ENVELOPE__OF_JOIN_RESULT;
+	require(e->protocol == PROTOCOL_VERSION || (e->protocol > PROTOCOL_VERSION && joins), "of this protocol, or about joining");
 	require(e->of_case != COORDFS__ENVELOPE__OF__NOT_SET && e->of_case != COORDFS__ENVELOPE__OF_PING &&
 			e->of_case != COORDFS__ENVELOPE__OF_PONG && e->raft,
 		"it says something");
@@ -46,13 +47,14 @@ static uint64_t counted(const struct net *n)
 
 static void feed(struct net *n, const uint8_t *data, size_t size)
 {
-	uint64_t before = counted(n);
+	uint64_t before = counted(n), newer = n->refusals.count[REFUSED_PROTOCOL];
 	zmq_msg_t frame;
 	require(zmq_msg_init_size(&frame, size) == 0, "no memory");
 	if (size)
 		memcpy(zmq_msg_data(&frame), data, size);
 	receive_frame(n, &frame);
-	require(counted(n) - before <= 1, "a frame counts once");
+	newer = n->refusals.count[REFUSED_PROTOCOL] - newer;
+	require(counted(n) - before <= 1 + newer, "a frame counts once, a newer joiner's as refused too");
 	zmq_msg_close(&frame);
 }
 
