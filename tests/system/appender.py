@@ -52,11 +52,6 @@ def work_at_the_bank(t, what):
     write(f"{t}/counters/bank/{target}", "+3\n")
 
 
-def decided(t, error):
-    """The outcome of a commit that gave an error: of ETIMEDOUT and a mount that died nothing is known."""
-    return "failed" if error == errno.ECANCELED else "unknown"
-
-
 def transaction(mount, name, number):
     t = f"{mount}/transactions/{name}"
     what = {"start": time.monotonic_ns(), "result": "failed", "total": None, "reads": {}, "appends": {}}
@@ -79,7 +74,8 @@ def transaction(mount, name, number):
     except OSError as e:
         if e.errno not in AGAIN | {errno.ECANCELED, errno.EPERM, errno.EROFS}:
             raise
-        what["result"] = decided(t, e.errno)
+        # of ETIMEDOUT and a mount that died nothing is known
+        what["result"] = "failed" if e.errno == errno.ECANCELED else "unknown"
     what["end"] = time.monotonic_ns()
     return what
 
