@@ -139,6 +139,7 @@ src_libcoordfs_a_SOURCES = \
 	src/replica/engine.c \
 	src/replica/eventual.c \
 	src/replica/fetch.c \
+	src/replica/forward.c \
 	src/replica/internal.h \
 	src/replica/join.c src/replica/join.h \
 	src/replica/logcheck.c src/replica/logcheck.h \

@@ -236,6 +236,15 @@ void lead_probe(struct replica *r, const Coordfs__Probe *probe, uint64_t from);
 /* An entry of no session, proposed by this leader itself; it may be lost. */
 void lead_submit_own(struct replica *r, const Coordfs__Command *command);
 
+/* ---- forward.c ---- */
+
+struct forwarding; /* this turn's commands for the leader, which is another member */
+struct forwarding *forward_new(void); /* NULL: no memory */
+void forward_free(struct forwarding *f);
+/* proposals_port.send, of an entry that is copied: OK or QUEUED. */
+int forward_add(struct replica *r, uint64_t term, uint64_t stream, uint64_t position, struct bytes entry);
+void forward_flush(struct replica *r); /* at the end of the turn */
+
 /* ---- peers.c ---- */
 
 struct peer {
@@ -340,6 +349,7 @@ struct replica {
 	uint64_t view_at_ms, news_at_ms;
 	/* lead.c */
 	struct proposals *proposals;
+	struct forwarding *forwarding;
 	struct acceptor *acceptor;
 	struct prober *prober;
 	struct reader *reader;

@@ -54,21 +54,11 @@ static int submit_here(struct replica *r, uint64_t term, struct bytes entry)
 
 static int send_command(void *ctx, uint64_t term, uint64_t stream, uint64_t position, struct bytes entry)
 {
-	Coordfs__Envelope envelope = COORDFS__ENVELOPE__INIT;
-	Coordfs__Forward forward = COORDFS__FORWARD__INIT;
-	ProtobufCBinaryData data = {entry.size, (uint8_t *)(uintptr_t)entry.data};
 	struct replica *r = ctx;
 
 	if (r->standing.leader == r->directory.id)
 		return submit_here(r, term, entry);
-	forward.term = term;
-	forward.stream = stream;
-	forward.position = position;
-	forward.n_entries = 1;
-	forward.entries = &data;
-	envelope.of_case = COORDFS__ENVELOPE__OF_FORWARD;
-	envelope.forward = &forward;
-	return peers_send(r, r->standing.leader, &envelope) ? OK : QUEUED;
+	return forward_add(r, term, stream, position, entry);
 }
 
 static void wake(void *ctx)
@@ -494,16 +484,18 @@ int lead_init(struct replica *r)
 		return ERR_NO_MEMORY;
 	holder_init(&r->holder, r->net ? r->config.session_ttl_ms : 0, seed);
 	r->proposals = proposals_new(&commands, r->config.timeout_ms);
+	r->forwarding = forward_new();
 	r->acceptor = acceptor_new();
 	r->reader = reader_new(&reads, r->config.timeout_ms, seed);
 	r->keeper = keeper_new();
 	r->prober = prober_new(&probes, r->directory.id);
-	return r->proposals && r->acceptor && r->reader && r->keeper && r->prober ? 0 : ERR_NO_MEMORY;
+	return r->proposals && r->forwarding && r->acceptor && r->reader && r->keeper && r->prober ? 0 : ERR_NO_MEMORY;
 }
 
 void lead_fini(struct replica *r)
 {
 	proposals_free(r->proposals);
+	forward_free(r->forwarding);
 	acceptor_free(r->acceptor);
 	reader_free(r->reader);
 	prober_free(r->prober);

@@ -237,6 +237,7 @@ static void run_started(struct replica *r)
 	}
 	session_needed(r);
 	proposals_run(r->proposals, replica_boottime_ms());
+	forward_flush(r);
 	outbox_flush(r);
 	lead_tell_commit(r);
 }
