@@ -79,6 +79,7 @@ src_libcoordfs_a_SOURCES = \
 	src/front/xattr.c \
 	src/gossip/batch.c \
 	src/gossip/change.c \
+	src/gossip/collect.c \
 	src/gossip/crdt.c src/gossip/crdt.h \
 	src/gossip/gossip.c src/gossip/gossip.h \
 	src/gossip/internal.h \

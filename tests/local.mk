@@ -36,6 +36,7 @@ UNIT_TESTS = \
 	tests/unit/test_changes \
 	tests/unit/test_eventual \
 	tests/unit/test_gossip \
+	tests/unit/test_gossip_collect \
 	tests/unit/test_gossip_crdt \
 	tests/unit/test_gossip_storage \
 	tests/unit/test_gossip_sync \
@@ -74,6 +75,9 @@ tests_unit_test_allocate_SOURCES = tests/unit/test_allocate.c src/replica/alloca
 tests_unit_test_checker_SOURCES = tests/unit/test_checker.c $(HISTORY_CHECKER)
 tests_unit_test_checker_random_SOURCES = tests/unit/test_checker_random.c $(HISTORY_CHECKER)
 tests_unit_test_changes_SOURCES = tests/unit/test_changes.c $(MACHINE_FIXTURE)
+tests_unit_test_gossip_collect_SOURCES = tests/unit/test_gossip_collect.c $(GOSSIP_FIXTURE)
+tests_unit_test_gossip_sync_SOURCES = tests/unit/test_gossip_sync.c $(GOSSIP_FIXTURE)
+GOSSIP_FIXTURE = tests/unit/gossip_fixture.c tests/unit/gossip_fixture.h
 tests_unit_test_lock_SOURCES = tests/unit/test_lock.c $(LOCK_FIXTURE)
 tests_unit_test_machine_SOURCES = tests/unit/test_machine.c $(MACHINE_FIXTURE)
 tests_unit_test_join_SOURCES = tests/unit/test_join.c $(MACHINE_FIXTURE)

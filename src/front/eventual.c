@@ -161,7 +161,7 @@ int eventual_place(struct front *f, fuse_ino_t node, struct gossip_place *out)
 		return eventual_is_root(f, node_inode(node)) ? OK : ERR_NOT_FOUND;
 	}
 	k = find(f->eventual, EVENTUAL_NUMBER(node));
-	if (!k)
+	if (!k || (f->replica && !eventual_is_root(f, k->root))) /* gossip may have forgotten that the root is gone */
 		return ERR_NOT_FOUND;
 	*out = (struct gossip_place){k->root, k->path};
 	return OK;

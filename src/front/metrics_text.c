@@ -133,6 +133,10 @@ static void state(FILE *out, const struct status_figures *s)
 	gauge(out, "objects", "Files, directories, counters and the like.", s->meta.inodes);
 	gauge(out, "state_records", "Records of the state.", s->meta.records);
 	gauge(out, "state_bytes", "Size of the state.", s->meta.state_bytes);
+	gauge(out, "eventual_objects", "Eventual counters, files and directories that are known here.", s->eventual.objects);
+	gauge(out, "eventual_tombstones", "What was removed, until all members are known to know it.",
+	      s->eventual.tombstones);
+	gauge(out, "eventual_state_bytes", "Size of the eventual state.", s->eventual.state_bytes);
 	gauge(out, "log_bytes", "Size of the log on disk.", s->replica.log_bytes);
 	gauge(out, "disk_free_bytes", "Room on the disk of the data directory.", s->replica.disk_free_bytes);
 }

@@ -94,6 +94,8 @@ static void gather(struct front *f, struct status_figures *s)
 	s->locks = machine_lock_totals(m);
 	s->transactions = transactions_count_active(f);
 	s->started_ns = f->started_ns;
+	if (f->gossip)
+		gossip_figures(f->gossip, &s->eventual);
 }
 
 static int print_figures(struct front *f, void (*print)(FILE *out, const struct status_figures *s), FILE *out)

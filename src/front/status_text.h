@@ -18,6 +18,7 @@ struct status_figures {
 	size_t member_count;
 	Coordfs__Meta meta;
 	struct lock_totals locks;
+	struct gossip_figures eventual;
 	uint64_t transactions;	 /* open on this mount */
 	uint64_t session;	 /* of this mount; 0: none at present */
 	uint32_t session_ttl_ms; /* 0: it does not expire */

@@ -59,6 +59,7 @@ static void set(struct gossip *g, struct node *n, struct blob *b)
 		return;
 	}
 	node_set_current(n, b);
+	n->shrunk = false;
 	if (!n->dirty)
 		g->batch.dirty[g->batch.dirty_count++] = n;
 	n->dirty = true;
@@ -77,6 +78,18 @@ int batch_change(struct gossip *g, struct node *n, struct blob *b, gossip_done d
 	if (op)
 		append(&g->batch, op);
 	gossip_kick(g);
+	return 0;
+}
+
+/* The epoch and the stamps in what is forgotten must not come again. */
+int batch_shrink(struct gossip *g, struct node *n, struct blob *b)
+{
+	int rc = batch_change(g, n, b, NULL, NULL);
+
+	if (rc)
+		return rc;
+	n->shrunk = true;
+	g->batch.meta = true;
 	return 0;
 }
 
@@ -122,11 +135,14 @@ static void keep(struct gossip *g, struct staged *s)
 	struct stamp latest;
 
 	record_init(&r);
-	if (record_unpack(s->blob->data, s->blob->size, &r))
+	if (s->blob && record_unpack(s->blob->data, s->blob->size, &r))
 		abort();
 	latest = record_latest(&r);
 	stamp_seen(&g->clock, &latest);
-	tree_set_durable(&g->tree, s->node, s->blob, &r);
+	if (s->shrunk)
+		tree_shrink(&g->tree, s->node, s->blob, &r);
+	else
+		tree_set_durable(&g->tree, s->node, s->blob, &r);
 	if (r.gone && tree_clear_below(&g->tree, s->node))
 		abort();
 	record_fini(&r);
@@ -141,7 +157,8 @@ static void commit(struct gossip *g, struct staged *s)
 		node_set_current(n, NULL);
 	} else {
 		keep(g, s);
-		tell_changed(g, n);
+		if (!s->shrunk)
+			tell_changed(g, n);
 	}
 	blob_drop(s->blob);
 	tree_prune(&g->tree, n);
@@ -149,7 +166,7 @@ static void commit(struct gossip *g, struct staged *s)
 
 static void take_back(struct gossip *g, struct node *n)
 {
-	n->dirty = n->staged = n->own = false;
+	n->dirty = n->staged = n->own = n->shrunk = false;
 	node_set_current(n, blob_hold(n->durable));
 	tree_prune(&g->tree, n);
 }
@@ -167,6 +184,7 @@ static void take_back_all(struct gossip *g)
 	for (size_t i = 0; i < b->dirty_count; i++)
 		take_back(g, b->dirty[i]);
 	b->staged_count = b->dirty_count = 0;
+	g->tree.unseen = g->tree.by_version; /* leftovers too are there again */
 }
 
 /* Who is told may change more: only what was asked before has failed. */
@@ -207,11 +225,13 @@ void batch_finish(struct gossip *g, int code)
 /* What was removed with its root meanwhile has nothing to say. */
 static void stage(struct batch *b, struct node *n)
 {
-	n->dirty = false;
-	if (!n->current)
+	bool shrunk = n->shrunk;
+
+	n->dirty = n->shrunk = false;
+	if (!n->current && !n->durable)
 		return;
 	n->staged = true;
-	b->staged[b->staged_count++] = (struct staged){n, blob_hold(n->current)};
+	b->staged[b->staged_count++] = (struct staged){n, blob_hold(n->current), shrunk};
 }
 
 static int stage_all(struct gossip *g)
@@ -223,19 +243,22 @@ static int stage_all(struct gossip *g)
 		return ERR_NO_MEMORY;
 	for (size_t i = 0; i < b->dirty_count; i++) {
 		stage(b, b->dirty[i]);
-		if (!b->dirty[i]->current)
+		if (!b->dirty[i]->staged)
 			tree_prune(&g->tree, b->dirty[i]);
 	}
 	b->dirty_count = 0;
 	return 0;
 }
 
-static int make_frames(const struct gossip *g, struct frames *out)
+static int make_frames(struct gossip *g, struct frames *out)
 {
-	const struct batch *b = &g->batch;
+	struct batch *b = &g->batch;
 
+	if (b->meta && !journal_meta(g, out))
+		return ERR_NO_MEMORY;
+	b->meta = false;
 	for (size_t i = 0; i < b->staged_count; i++)
-		if (!journal_frame(g, out, b->staged[i].node, b->staged[i].blob))
+		if (!journal_frame(out, b->staged[i].node, b->staged[i].blob))
 			return ERR_NO_MEMORY;
 	return 0;
 }

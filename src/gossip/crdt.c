@@ -353,3 +353,70 @@ void record_remove(struct record *r, enum gossip_kind kind)
 		r->directory.removed = r->directory.written;
 	reg_settle(&r->file);
 }
+
+/* ---- leftovers ---- */
+
+static bool share_is_dead(const struct share *s)
+{
+	return s->sequence == s->removed_sequence && s->added == s->removed_added && s->taken == s->removed_taken;
+}
+
+bool record_has_leftovers(const struct record *r)
+{
+	for (size_t i = 0; i < r->share_count; i++)
+		if (share_is_dead(&r->shares[i]))
+			return true;
+	return r->gone || stamp_is_set(&r->file.removed) || stamp_is_set(&r->directory.removed) ||
+	       (record_kind(r) == GOSSIP_NOTHING && !record_is_empty(r));
+}
+
+/* What is behind a removal needs no mark of it: older writes lose against it by themselves. */
+static void reg_prune(struct reg *reg)
+{
+	reg->removed = (struct stamp){0};
+}
+
+static void reg_forget(struct reg *reg)
+{
+	free(reg->data);
+	*reg = (struct reg){0};
+}
+
+static uint64_t prune_shares(struct record *r, uint64_t member)
+{
+	uint64_t epoch = 0;
+	size_t count = 0;
+
+	for (size_t i = 0; i < r->share_count; i++) {
+		if (!share_is_dead(&r->shares[i]))
+			r->shares[count++] = r->shares[i];
+		else if (r->shares[i].member == member)
+			epoch = r->shares[i].epoch;
+	}
+	r->share_count = count;
+	return epoch;
+}
+
+uint64_t record_prune(struct record *r, uint64_t member)
+{
+	uint64_t epoch = prune_shares(r, member);
+
+	if (reg_exists(&r->file))
+		reg_prune(&r->file);
+	else
+		reg_forget(&r->file);
+	if (reg_exists(&r->directory))
+		reg_prune(&r->directory);
+	else
+		reg_forget(&r->directory);
+	if (record_kind(r) == GOSSIP_NOTHING && r->share_count == 0)
+		record_fini(r);
+	return epoch;
+}
+
+bool record_is_empty(const struct record *r)
+{
+	return !r->gone && r->share_count == 0 && !stamp_is_set(&r->owner_written) && r->changed_ms == 0 &&
+	       !stamp_is_set(&r->file.written) && !stamp_is_set(&r->file.removed) &&
+	       !stamp_is_set(&r->directory.written) && !stamp_is_set(&r->directory.removed);
+}

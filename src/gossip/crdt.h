@@ -81,6 +81,15 @@ void record_remove(struct record *r, enum gossip_kind kind);
 /* Its root was removed. */
 void record_go(struct record *r);
 
+/* ---- leftovers: what was removed, and is remembered only for those who do not know that yet ---- */
+
+bool record_has_leftovers(const struct record *r);
+/* Without them it means the same, and joined with what it was it is what it was. To be done when nobody knows less of the
+ * place any more. Returns the epoch of the member's own share among them, 0: it had none; its next share is to be begun
+ * in a later one. */
+uint64_t record_prune(struct record *r, uint64_t member);
+bool record_is_empty(const struct record *r);
+
 /* ---- as bytes: equal knowledge has equal bytes ---- */
 
 /* *out: to be freed. ERR_NO_MEMORY. */

@@ -105,6 +105,10 @@ static struct gossip *gossip_new(uv_loop_t *loop, const struct gossip_config *co
 	g->config = *config;
 	g->directory = strdup(config->directory);
 	g->config.directory = g->directory;
+	if (!g->config.news_ms)
+		g->config.news_ms = 1000;
+	if (!g->config.hold_ms)
+		g->config.hold_ms = 10000;
 	g->epoch = 1;
 	if (!g->directory || tree_init(&g->tree)) {
 		gossip_free(g);
@@ -140,6 +144,7 @@ int gossip_open(uv_loop_t *loop, const struct gossip_config *config, struct goss
 		return rc;
 	}
 	open_handles(g);
+	gossip_wake(g);
 	*out = g;
 	return 0;
 }

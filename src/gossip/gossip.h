@@ -32,6 +32,8 @@ struct gossip_config {
 	uint64_t (*clock_ms)(void *ctx); /* CLOCK_REALTIME; NULL: the host's. It may jump. */
 	/* An object changed, here or elsewhere: for poll(2), .wait and inotify. place is borrowed. May be NULL. */
 	void (*changed)(void *ctx, uint64_t root, const char *path);
+	uint64_t news_ms; /* how often members tell each other how far they are; 0: as usual */
+	uint64_t hold_ms; /* for how long what was removed is remembered after all are known to know it; 0: as usual */
 	void *ctx;
 };
 
@@ -64,12 +66,20 @@ int gossip_open(uv_loop_t *loop, const struct gossip_config *config, struct goss
 /* What was accepted is finished first. done is called from the loop, when g is freed. */
 void gossip_close(struct gossip *g, void (*done)(void *ctx), void *ctx);
 
-/* The members that are to know everything, this one among them or not. Copied. */
-void gossip_set_members(struct gossip *g, const uint64_t *members, size_t n);
+/* The members that are to know everything, this one among them or not. Copied. highest: of all numbers that a member ever
+ * had. Nobody gets a former one's number. */
+void gossip_set_members(struct gossip *g, const uint64_t *members, size_t n, uint64_t highest);
 /* A Gossip message came from a member. Borrowed; whatever it holds, nothing breaks. */
 void gossip_receive(struct gossip *g, uint64_t from, const Coordfs__Envelope *e);
 /* An eventual object or directory of the machine was removed, with all that it held. */
 void gossip_forget_root(struct gossip *g, uint64_t root);
+
+struct gossip_figures {
+	uint64_t objects;     /* that can be seen, the roots that hold something among them */
+	uint64_t tombstones;  /* removed, and remembered */
+	uint64_t state_bytes; /* of all that is remembered, packed */
+};
+void gossip_figures(const struct gossip *g, struct gossip_figures *out);
 
 /* ---- reading: at once, what is known here and on this member's disk ---- */
 

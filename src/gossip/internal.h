@@ -7,6 +7,7 @@
  *   batch.c     what is to go to the disk, all of one turn of the loop at once
  *   journal.c   records as frames of the log (storage.h), in the pool; the log written anew
  *   sync.c      what members tell each other
+ *   collect.c   what was removed is forgotten
  *   read.c      what users see */
 #ifndef COORDFS_GOSSIP_INTERNAL_H
 #define COORDFS_GOSSIP_INTERNAL_H
@@ -21,7 +22,8 @@ struct op; /* somebody waits for the disk */
 
 struct staged {
 	struct node *node;
-	struct blob *blob;
+	struct blob *blob; /* NULL: it is forgotten */
+	bool shrunk;
 };
 
 struct batch {
@@ -32,11 +34,14 @@ struct batch {
 	struct staged *staged;
 	size_t staged_count;
 	bool active; /* on its way to the disk */
+	bool meta; /* the run, the epoch and the clock are to go there, too */
 };
 
 /* n is to know b, whose reference is taken; done (may be NULL) is called when that is durable, or with an error when n is
  * as before. ERR_NO_MEMORY: nothing changed, done is not called. */
 int batch_change(struct gossip *g, struct node *n, struct blob *b, gossip_done done, void *ctx);
+/* n is to know b, which is what is durable without leftovers, and which nobody is told; NULL: nothing. Likewise. */
+int batch_shrink(struct gossip *g, struct node *n, struct blob *b);
 /* done is called when all that was changed until now is durable. ERR_NO_MEMORY. */
 int batch_wait(struct gossip *g, gossip_done done, void *ctx);
 /* From the loop: if something waits, it is staged, and here are its frames. False: nothing waits, or no memory. */
@@ -71,7 +76,9 @@ void journal_run(struct gossip *g);
 bool journal_is_idle(const struct gossip *g);
 bool journal_is_settled(const struct gossip *g); /* idle, and nothing to be done at the end */
 /* A frame of what is known of n; b NULL: it is forgotten. False: no memory. */
-bool journal_frame(const struct gossip *g, struct frames *f, const struct node *n, const struct blob *b);
+bool journal_frame(struct frames *f, const struct node *n, const struct blob *b);
+/* A frame of the run, the epoch and the clock. */
+bool journal_meta(const struct gossip *g, struct frames *f);
 
 /* ---- sync.c ---- */
 
@@ -82,6 +89,7 @@ struct sync {
 	uint64_t news_ms; /* the loop's time when news was last sent to all that are near */
 	unsigned news;	  /* how often */
 	size_t turn;	  /* whose it is to be visited, in peers */
+	uint64_t members; /* a hash of the numbers of all members; 0: they are not known, or we are none */
 	uv_timer_t timer;
 };
 
@@ -89,6 +97,19 @@ void sync_open(struct gossip *g);
 void sync_fini(struct gossip *g);
 /* Something is to be told. */
 void sync_soon(struct gossip *g);
+/* All members are known to have what changed here up to that version, and nothing of what they had before it is still to
+ * come from them. 0: that is not known. */
+uint64_t sync_settled(const struct gossip *g);
+
+/* ---- collect.c ---- */
+
+struct collect {
+	uint64_t upto, since_ms; /* settled so far, at that time of the loop */
+};
+
+/* From time to time. */
+void collect_run(struct gossip *g, uint64_t now_ms);
+bool collect_is_due(const struct gossip *g); /* there may be something to do later */
 
 /* ---- gossip.c ---- */
 
@@ -101,9 +122,11 @@ struct gossip {
 	struct tree tree;
 	struct stamp clock; /* the latest stamp that was given or seen */
 	uint64_t epoch;	    /* in which new shares are begun */
+	uint64_t run;	    /* how many starts there were with something on the disk, this one too */
 	struct batch batch;
 	struct journal journal;
 	struct sync sync;
+	struct collect collect;
 	struct {
 		struct blob *of;
 		struct record record;

@@ -35,21 +35,28 @@ static bool add_with_clock(const struct gossip *g, struct frames *f, Coordfs__Go
 	clock.counter = g->clock.counter;
 	clock.member = g->clock.member;
 	r->epoch = g->epoch;
+	r->run = g->run;
 	r->clock = &clock;
 	return add_record(f, r);
 }
 
-bool journal_frame(const struct gossip *g, struct frames *f, const struct node *n, const struct blob *b)
+bool journal_frame(struct frames *f, const struct node *n, const struct blob *b)
 {
 	Coordfs__GossipRecord r = COORDFS__GOSSIP_RECORD__INIT;
 	char path[LIMIT_PATH_BYTES + 1];
 
 	r.root = node_path(n, path);
 	r.path = (ProtobufCBinaryData){strlen(path), (uint8_t *)path};
-	if (!b)
-		return add_with_clock(g, f, &r);
-	r.state = (ProtobufCBinaryData){b->size, (uint8_t *)(uintptr_t)b->data};
+	if (b)
+		r.state = (ProtobufCBinaryData){b->size, (uint8_t *)(uintptr_t)b->data};
 	return add_record(f, &r);
+}
+
+bool journal_meta(const struct gossip *g, struct frames *f)
+{
+	Coordfs__GossipRecord r = COORDFS__GOSSIP_RECORD__INIT;
+
+	return add_with_clock(g, f, &r);
 }
 
 /* ---- reading ---- */
@@ -60,6 +67,8 @@ static void take_clock(struct gossip *g, const Coordfs__GossipRecord *r)
 
 	if (r->epoch > g->epoch)
 		g->epoch = r->epoch;
+	if (r->run > g->run)
+		g->run = r->run;
 	if (!r->clock)
 		return;
 	seen = (struct stamp){.ms = r->clock->ms, .counter = r->clock->counter, .member = r->clock->member};
@@ -93,7 +102,7 @@ static int take_state(struct gossip *g, struct node *n, const Coordfs__GossipRec
 static void forget(struct gossip *g, struct node *n)
 {
 	if (n->durable)
-		tree_set_durable(&g->tree, n, NULL, NULL);
+		tree_shrink(&g->tree, n, NULL, NULL);
 	node_set_current(n, NULL);
 }
 
@@ -137,9 +146,26 @@ static int take_frame(void *ctx, const uint8_t *payload, size_t size)
 	return rc == ERR_NO_MEMORY ? rc : rc ? ERR_CORRUPT : 0;
 }
 
+/* Of a run that could not be counted (full disk) nobody will know more than that it was another one. */
+static void count_run(struct gossip *g)
+{
+	struct journal *j = &g->journal;
+
+	g->run++;
+	if (storage_used(j->storage) > 0 && journal_meta(g, &j->frames))
+		g->batch.meta = storage_write(j->storage, &j->frames) != 0;
+	else
+		g->batch.meta = true;
+	j->frames.size = 0;
+}
+
 int journal_open(struct gossip *g, char *error, size_t error_size)
 {
-	return storage_open(g->directory, g->config.member, take_frame, g, &g->journal.storage, error, error_size);
+	int rc = storage_open(g->directory, g->config.member, take_frame, g, &g->journal.storage, error, error_size);
+
+	if (!rc)
+		count_run(g);
+	return rc;
 }
 
 void journal_close(struct gossip *g)
@@ -239,7 +265,7 @@ static bool run_batch(struct gossip *g)
 static bool add_chain(struct gossip *g, const struct node *n)
 {
 	for (; n; n = n->chain)
-		if (n->durable && !journal_frame(g, &g->journal.frames, n, n->durable))
+		if (n->durable && !journal_frame(&g->journal.frames, n, n->durable))
 			return false;
 	return true;
 }
@@ -283,13 +309,12 @@ static bool begin_rewrite(struct gossip *g)
 static bool run_rewrite(struct gossip *g)
 {
 	struct journal *j = &g->journal;
-	Coordfs__GossipRecord meta = COORDFS__GOSSIP_RECORD__INIT;
 
 	if (!j->rewriting)
 		return begin_rewrite(g);
 	if (j->complete) {
 		start(g, JOB_REWRITE_END);
-	} else if (add_with_clock(g, &j->frames, &meta) && add_piece(g)) {
+	} else if (journal_meta(g, &j->frames) && add_piece(g)) {
 		start(g, JOB_REWRITE_ADD);
 	} else {
 		j->frames.size = 0; /* no memory: later */

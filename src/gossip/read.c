@@ -41,6 +41,11 @@ int gossip_attr(struct gossip *g, const struct gossip_place *at, struct gossip_a
 	return rc;
 }
 
+void gossip_figures(const struct gossip *g, struct gossip_figures *out)
+{
+	*out = (struct gossip_figures){g->tree.visible, g->tree.buried, g->tree.bytes};
+}
+
 /* The record of what is durable, until the next call. NULL: no memory. */
 static const struct record *look_into(struct gossip *g, const struct node *n)
 {

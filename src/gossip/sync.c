@@ -11,7 +11,10 @@
  * only: those 1, 2, 4, 8, … places before and behind it in the ring of all members, from any to any in log n steps. The
  * others are visited one after the other, each few seconds one, whom no broken link between neighbours can cut off so.
  *
- * Versions are of one run of a program, its incarnation. After a restart of either the digests of all that both know tell
+ * What was removed is forgotten when all are known to know it (collect.c). So nothing is taken that is older than what its
+ * sender has told since: records up to a version that is on the disk already, or of a former incarnation.
+ *
+ * Versions are of one run of a program, its incarnation; that of a later run is higher. After a restart of either the digests of all that both know tell
  * whether they know the same; if not, everything is sent once: joining twice does no harm.
  *
  * What a member hears from one it tells the others as what it had changed itself: any two that are connected through
@@ -19,25 +22,31 @@
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
+#include <xxhash.h>
 
 #include "base/limits.h"
 #include "gossip/internal.h"
 
 #define SOON_MS 20	 /* changes of one moment go together */
-#define NEWS_MS 1000
-#define RESEND_MS 2000	 /* without news of progress */
-#define SILENT_MS 5000	 /* who was not heard for so long gets news only */
+#define RESEND 2	 /* times news_ms, without news of progress */
+#define SILENT 5	 /* times news_ms: who was not heard for so long gets news only */
 #define NEAR_ALL 16	 /* others; of more, those are neighbours that are a power of two away */
-#define VISIT_MS 1500	 /* both are like neighbours for so long; */
+#define VISIT 3 / 2	 /* times news_ms: both are like neighbours for so long; */
 #define VISITS 4	 /* once in so many times of news */
 #define FLIGHT_BYTES (512u << 10)
 #define MESSAGE_BYTES (64u << 10)
 #define UNEQUAL_MAX 5	 /* news in a row that all is told, and yet the digests differ */
+#define RUN_BITS 20	 /* an incarnation is a run's number, which grows, and random bits */
+#define LOST_MS 60000	 /* who was not heard for so long may have gone back to an earlier run */
 
 struct peer {
 	uint64_t id;
 	uint64_t incarnation, have; /* its: all up to that version is on this disk */
 	uint64_t acked, sent;	    /* ours: what it is known to have; what is on its way */
+	uint64_t members; /* it counts: their hash */
+	uint64_t version; /* its, the highest that it told */
+	uint64_t settled; /* ours, see sync_settled; next: */
+	uint64_t settling, settles_at; /* ours; its, when it said that it has ours */
 	uint64_t sent_bytes, progress_ms, heard_ms;
 	uint64_t visit_ms; /* the last visit began, of either; 0: none yet */
 	const struct node *last; /* the place that was sent last, of version `sent`, if nothing was taken away since */
@@ -84,8 +93,41 @@ static void choose_neighbours(struct peer *peers, size_t count, uint64_t self)
 	}
 }
 
-void gossip_set_members(struct gossip *g, const uint64_t *members, size_t n)
+/* Members come and go once: no two lists in a cluster's life have the same hash. */
+static uint64_t hash_members(const struct peer *peers, size_t count, uint64_t self, uint64_t highest)
 {
+	uint64_t ids[LIMIT_MEMBERS + 1];
+	size_t n = 0;
+
+	for (size_t i = 0; i < count && n < LIMIT_MEMBERS; i++) {
+		if (peers[i].id > self && (n == 0 || ids[n - 1] < self))
+			ids[n++] = self;
+		ids[n++] = peers[i].id;
+	}
+	if (n == 0 || ids[n - 1] < self)
+		ids[n++] = self;
+	return XXH3_64bits_withSeed(ids, n * sizeof *ids, highest) | 1;
+}
+
+static void unsettle(struct peer *p)
+{
+	p->settled = p->settling = p->settles_at = 0;
+}
+
+/* highest 0: we are none. */
+static void count_members(struct gossip *g, uint64_t highest)
+{
+	struct sync *s = &g->sync;
+	uint64_t hash = highest ? hash_members(s->peers, s->count, g->config.member, highest) : 0;
+
+	for (size_t i = 0; hash != s->members && i < s->count; i++)
+		unsettle(&s->peers[i]);
+	s->members = hash;
+}
+
+void gossip_set_members(struct gossip *g, const uint64_t *members, size_t n, uint64_t highest)
+{
+	bool self_too = false;
 	struct peer *peers = calloc(n + 1, sizeof *peers);
 	const struct peer *known;
 	size_t count = 0;
@@ -93,8 +135,10 @@ void gossip_set_members(struct gossip *g, const uint64_t *members, size_t n)
 	if (!peers)
 		return; /* it is told again with the next change of the members */
 	for (size_t i = 0; i < n; i++) {
-		if (members[i] == g->config.member)
+		if (members[i] == g->config.member) {
+			self_too = true;
 			continue;
+		}
 		known = find(g, members[i]);
 		peers[count++] = known ? *known : (struct peer){.id = members[i]};
 	}
@@ -102,6 +146,7 @@ void gossip_set_members(struct gossip *g, const uint64_t *members, size_t n)
 	free(g->sync.peers);
 	g->sync.peers = peers;
 	g->sync.count = count;
+	count_members(g, self_too ? highest : 0);
 	sync_soon(g);
 }
 
@@ -145,6 +190,8 @@ static void send_news(struct gossip *g, struct peer *p)
 	news.your_incarnation = p->incarnation;
 	news.your_version = p->have;
 	news.digest = digest(&g->tree);
+	news.living = g->tree.living;
+	news.members = g->sync.members;
 	message.of_case = COORDFS__GOSSIP__OF_NEWS;
 	message.news = &news;
 	p->wants_news = !post(g, p, &message);
@@ -231,27 +278,34 @@ static bool send_parcel(struct gossip *g, struct peer *p, const struct parcel *p
 	return true;
 }
 
-/* False: nothing more can go now. */
+/* False: nothing more can go now. Of the last versions nothing may be left: then it is told that there is nothing. */
 static bool send_some(struct gossip *g, struct peer *p)
 {
 	struct node *n = changed_behind(&g->tree, p);
-	struct parcel parcel;
+	struct parcel parcel = {.count = 0};
 	bool went;
 
-	if (!n || p->sent_bytes > FLIGHT_BYTES || !parcel_init(&parcel))
+	if (p->sent >= g->tree.version || p->sent_bytes > FLIGHT_BYTES || (n && !parcel_init(&parcel)))
 		return false;
 	for (; n && parcel.count < PARCEL_COUNT && parcel.bytes < MESSAGE_BYTES; n = n->newer)
 		parcel_add(&parcel, n);
+	if (!n)
+		parcel.upto = g->tree.version;
 	went = send_parcel(g, p, &parcel);
 	parcel_fini(&parcel);
 	return went;
 }
 
+static bool is_silent(const struct gossip *g, const struct peer *p, uint64_t now_ms)
+{
+	return !p->incarnation || now_ms - p->heard_ms > SILENT * g->config.news_ms;
+}
+
 static void tell(struct gossip *g, struct peer *p, uint64_t now_ms)
 {
-	bool silent = !p->incarnation || now_ms - p->heard_ms > SILENT_MS;
+	bool silent = is_silent(g, p, now_ms);
 
-	if (p->sent > p->acked && (silent || now_ms - p->progress_ms > RESEND_MS)) {
+	if (p->sent > p->acked && (silent || now_ms - p->progress_ms > RESEND * g->config.news_ms)) {
 		p->sent = p->acked;
 		p->sent_bytes = 0;
 	}
@@ -270,9 +324,9 @@ static bool visit(struct peer *p, uint64_t now_ms, uint64_t pause_ms)
 	return true;
 }
 
-static bool is_near(const struct peer *p, uint64_t now_ms)
+static bool is_near(const struct gossip *g, const struct peer *p, uint64_t now_ms)
 {
-	return p->is_neighbour || (p->visit_ms && now_ms - p->visit_ms < VISIT_MS);
+	return p->is_neighbour || (p->visit_ms && now_ms - p->visit_ms < g->config.news_ms * VISIT);
 }
 
 static void visit_next(struct gossip *g, uint64_t now_ms)
@@ -280,7 +334,7 @@ static void visit_next(struct gossip *g, uint64_t now_ms)
 	struct sync *s = &g->sync;
 
 	for (size_t i = 0; i < s->count; i++)
-		if (visit(&s->peers[s->turn++ % s->count], now_ms, s->count * VISITS * NEWS_MS))
+		if (visit(&s->peers[s->turn++ % s->count], now_ms, s->count * VISITS * g->config.news_ms))
 			return;
 }
 
@@ -288,7 +342,7 @@ static void on_time(uv_timer_t *timer)
 {
 	struct gossip *g = timer->data;
 	uint64_t now_ms = uv_now(g->loop);
-	bool news = now_ms - g->sync.news_ms >= NEWS_MS;
+	bool news = now_ms - g->sync.news_ms >= g->config.news_ms;
 
 	if (news) {
 		g->sync.news_ms = now_ms;
@@ -298,19 +352,21 @@ static void on_time(uv_timer_t *timer)
 	for (size_t i = 0; i < g->sync.count; i++) {
 		struct peer *p = &g->sync.peers[i];
 
-		if (p->wants_news || (news && is_near(p, now_ms)))
+		if (p->wants_news || (news && is_near(g, p, now_ms)))
 			send_news(g, p);
-		if (is_near(p, now_ms))
+		if (is_near(g, p, now_ms))
 			tell(g, p, now_ms);
 	}
-	uv_timer_start(timer, on_time, NEWS_MS, 0);
+	collect_run(g, now_ms);
+	if (g->sync.count > 0 || collect_is_due(g))
+		uv_timer_start(timer, on_time, g->config.news_ms, 0);
 }
 
 void sync_soon(struct gossip *g)
 {
 	uv_timer_t *timer = &g->sync.timer;
 
-	if (g->closing || g->sync.count == 0 || uv_is_closing((uv_handle_t *)timer))
+	if (g->closing || (g->sync.count == 0 && !collect_is_due(g)) || uv_is_closing((uv_handle_t *)timer))
 		return;
 	if (!uv_is_active((uv_handle_t *)timer) || uv_timer_get_due_in(timer) > SOON_MS)
 		uv_timer_start(timer, on_time, SOON_MS, 0);
@@ -318,56 +374,131 @@ void sync_soon(struct gossip *g)
 
 /* ---- hearing ---- */
 
+/* Who has less than we took for certain (equal digests tell one of the two only) is told from there. */
 static void acknowledged(struct gossip *g, struct peer *p, uint64_t version)
 {
-	if (version > g->tree.version || version <= p->acked)
+	if (version > g->tree.version || version == p->acked)
 		return;
-	p->acked = version;
-	p->progress_ms = uv_now(g->loop);
-	if (p->sent <= version) {
+	if (version < p->acked || p->sent <= version) {
 		p->sent = version;
 		p->sent_bytes = 0;
 	}
+	p->acked = version;
+	p->progress_ms = uv_now(g->loop);
 }
 
-/* All is told in both directions, and it is not the same: nobody knows how that could be, but telling all again mends
- * it. */
+/* All is told in both directions, and what exists is not the same: nobody knows how that could be, but telling all again
+ * mends it. */
 static void check_equal(const struct gossip *g, struct peer *p, const Coordfs__GossipNews *news, bool equal)
 {
 	bool all_told = p->acked == g->tree.version && p->have == news->version;
 
+	equal |= news->members && news->living == g->tree.living;
 	p->unequal = all_told && !equal ? p->unequal + 1 : 0;
 	if (p->unequal < UNEQUAL_MAX)
 		return;
 	p->unequal = 0;
+	p->have = 0; /* which asks for all of its */
 	p->acked = p->sent = p->sent_bytes = 0;
+	unsettle(p);
+}
+
+/* What it has of ours counts when we have what it had by then. */
+static void settle(const struct gossip *g, struct peer *p, const Coordfs__GossipNews *news)
+{
+	p->members = news->members;
+	p->version = news->version > p->version ? news->version : p->version;
+	if (!p->members || p->members != g->sync.members) {
+		unsettle(p);
+		return;
+	}
+	for (unsigned i = 0; i < 2; i++) { /* the one before, and, if that is settled, this one */
+		if (p->settling && p->have >= p->settles_at) {
+			p->settled = p->settling;
+			p->settling = 0;
+		}
+		if (!p->settling && p->acked > p->settled) {
+			p->settling = p->acked;
+			p->settles_at = p->version;
+		}
+	}
+}
+
+uint64_t sync_settled(const struct gossip *g)
+{
+	uint64_t settled = g->sync.members ? g->tree.version : 0;
+
+	for (size_t i = 0; i < g->sync.count; i++)
+		if (g->sync.peers[i].settled < settled)
+			settled = g->sync.peers[i].settled;
+	return settled;
+}
+
+/* A message that was long on its way; unless its directory was replaced by a former state of it. */
+static bool is_former(const struct gossip *g, const struct peer *p, uint64_t incarnation)
+{
+	return incarnation >> RUN_BITS < p->incarnation >> RUN_BITS && uv_now(g->loop) - p->heard_ms < LOST_MS;
+}
+
+/* Nothing that was known of it holds of its new run. */
+static void begin(struct peer *p, uint64_t incarnation, uint64_t now_ms)
+{
+	struct peer anew = {.id = p->id, .is_neighbour = p->is_neighbour, .visit_ms = p->visit_ms,
+			    .incarnation = incarnation, .progress_ms = now_ms, .wants_news = true};
+
+	*p = anew;
+}
+
+static void take_versions(struct gossip *g, struct peer *p, const Coordfs__GossipNews *news, bool equal)
+{
+	if (equal) {
+		p->have = news->version > p->have ? news->version : p->have;
+		acknowledged(g, p, g->tree.version);
+	} else if (news->your_incarnation == g->sync.incarnation) {
+		if (news->your_version == 0)
+			unsettle(p);
+		acknowledged(g, p, news->your_version);
+	}
 }
 
 static void take_news(struct gossip *g, struct peer *p, const Coordfs__GossipNews *news)
 {
 	bool equal = news->digest == digest(&g->tree);
 
-	if (news->incarnation != p->incarnation) {
-		*p = (struct peer){.id = p->id, .is_neighbour = p->is_neighbour, .visit_ms = p->visit_ms,
-				   .incarnation = news->incarnation, .progress_ms = uv_now(g->loop)};
-		p->wants_news = true;
-	}
+	if (!news->incarnation || is_former(g, p, news->incarnation))
+		return;
+	if (news->incarnation != p->incarnation)
+		begin(p, news->incarnation, uv_now(g->loop));
 	p->heard_ms = uv_now(g->loop);
-	if (equal) {
-		p->have = news->version > p->have ? news->version : p->have;
-		acknowledged(g, p, g->tree.version);
-	} else if (news->your_incarnation == g->sync.incarnation) {
-		acknowledged(g, p, news->your_version);
-	}
+	take_versions(g, p, news, equal);
 	check_equal(g, p, news, equal);
-	if (visit(p, p->heard_ms, g->sync.count * VISITS * NEWS_MS / 2)) /* its */
+	settle(g, p, news);
+	if (visit(p, p->heard_ms, g->sync.count * VISITS * g->config.news_ms / 2)) /* its */
 		p->wants_news = true;
-	if (p->wants_news || (p->sent < g->tree.version && is_near(p, p->heard_ms)))
+	if (p->wants_news || (p->sent < g->tree.version && is_near(g, p, p->heard_ms)))
 		sync_soon(g);
 }
 
+/* It had ours, and has less now: it has forgotten what was removed before it heard of something older, which was made by a
+ * clock that is late. It is told again. */
+static int remind(struct gossip *g, const struct peer *p, struct node *n, const struct blob *joined,
+		  const struct record *theirs)
+{
+	struct blob *b;
+
+	if (!n->durable || n->dirty || n->staged || p->acked < n->version || !blob_equal(n->durable, joined))
+		return 0;
+	b = blob_new(n, theirs);
+	if (!b)
+		return ERR_NO_MEMORY;
+	if (b->living != joined->living)
+		tree_touch(&g->tree, n);
+	blob_drop(b);
+	return 0;
+}
+
 /* Joined with what is known here, and on its way to the disk. */
-static int learn(struct gossip *g, struct node *n, const Coordfs__GossipRecord *r)
+static int learn(struct gossip *g, const struct peer *p, struct node *n, const Coordfs__GossipRecord *r)
 {
 	struct record mine, theirs;
 	struct blob *b;
@@ -387,7 +518,11 @@ static int learn(struct gossip *g, struct node *n, const Coordfs__GossipRecord *
 
 		stamp_seen(&g->clock, &latest);
 		b = blob_new(n, &mine);
-		rc = b ? batch_change(g, n, b, NULL, NULL) : ERR_NO_MEMORY;
+		rc = b ? remind(g, p, n, b, &theirs) : ERR_NO_MEMORY;
+		if (!rc)
+			rc = batch_change(g, n, b, NULL, NULL);
+		else
+			blob_drop(b);
 	}
 	record_fini(&mine);
 	record_fini(&theirs);
@@ -395,7 +530,7 @@ static int learn(struct gossip *g, struct node *n, const Coordfs__GossipRecord *
 }
 
 /* ERR_INVALID: it is nothing that could be known; others are taken all the same. */
-static int take_record(struct gossip *g, const Coordfs__GossipRecord *r)
+static int take_record(struct gossip *g, const struct peer *p, const Coordfs__GossipRecord *r)
 {
 	char path[LIMIT_PATH_BYTES + 1] = "";
 	const struct gossip_place at = {r->root, path};
@@ -412,7 +547,7 @@ static int take_record(struct gossip *g, const Coordfs__GossipRecord *r)
 	n = tree_make(&g->tree, &at);
 	if (!n)
 		return ERR_NO_MEMORY;
-	rc = n->parent && node_root(n)->gone ? 0 : learn(g, n, r);
+	rc = n->parent && node_root(n)->gone ? 0 : learn(g, p, n, r);
 	tree_prune(&g->tree, n);
 	return rc;
 }
@@ -428,7 +563,7 @@ static void on_arrived(void *ctx, int code)
 	struct arrival *a = ctx;
 	struct peer *p = find(a->g, a->member);
 
-	if (code == 0 && p && p->incarnation && p->incarnation == a->incarnation && a->since <= p->have) {
+	if (code == 0 && p && p->incarnation == a->incarnation && a->since <= p->have) {
 		if (a->upto > p->have)
 			p->have = a->upto;
 		p->wants_news = true;
@@ -454,8 +589,15 @@ static void take_records(struct gossip *g, struct peer *p, const Coordfs__Gossip
 {
 	int rc = 0;
 
+	if (!p->incarnation || r->incarnation != p->incarnation)
+		return;
+	if (r->upto <= p->have) { /* it may be older than what is here, or was forgotten here */
+		p->wants_news = true;
+		sync_soon(g);
+		return;
+	}
 	for (size_t i = 0; i < r->n_records && rc != ERR_NO_MEMORY; i++)
-		rc = take_record(g, r->records[i]);
+		rc = take_record(g, p, r->records[i]);
 	if (rc != ERR_NO_MEMORY)
 		arrive(g, p, r);
 }
@@ -480,12 +622,14 @@ void gossip_receive(struct gossip *g, uint64_t from, const Coordfs__Envelope *e)
 
 /* ---- life ---- */
 
-/* An incarnation is a number that no earlier start had. */
+/* An incarnation is a number that no earlier start had; also where nothing could be written. */
 void sync_open(struct gossip *g)
 {
-	if (uv_random(NULL, NULL, &g->sync.incarnation, sizeof g->sync.incarnation, 0, NULL))
-		g->sync.incarnation = uv_hrtime() ^ gossip_clock_ms(g) << 20;
-	g->sync.incarnation |= 1; /* 0: none */
+	uint64_t random;
+
+	if (uv_random(NULL, NULL, &random, sizeof random, 0, NULL))
+		random = uv_hrtime() ^ gossip_clock_ms(g);
+	g->sync.incarnation = g->run << RUN_BITS | (random & ((1u << RUN_BITS) - 1));
 	uv_timer_init(g->loop, &g->sync.timer);
 	g->sync.timer.data = g;
 }

@@ -11,6 +11,26 @@
 
 /* ---- blobs ---- */
 
+/* The hash of what is left of the packed record without leftovers. */
+static int hash_living(const struct node *n, const uint8_t *data, size_t size, uint64_t *out)
+{
+	struct record r;
+	uint8_t *pruned = NULL;
+	int rc;
+
+	record_init(&r);
+	rc = record_unpack(data, size, &r);
+	if (!rc) {
+		record_prune(&r, 0);
+		rc = record_pack(&r, &pruned, &size);
+	}
+	if (!rc)
+		*out = XXH3_64bits_withSeed(pruned, size, n->hash);
+	free(pruned);
+	record_fini(&r);
+	return rc;
+}
+
 struct blob *blob_new(const struct node *n, const struct record *r)
 {
 	struct blob *b = NULL;
@@ -23,10 +43,15 @@ struct blob *blob_new(const struct node *n, const struct record *r)
 	if (b) {
 		b->references = 1;
 		b->size = (uint32_t)size;
-		b->hash = XXH3_64bits_withSeed(data, size, n->hash);
+		b->living = b->hash = XXH3_64bits_withSeed(data, size, n->hash);
 		memcpy(b->data, data, size);
 	}
 	free(data);
+	if (b && record_kind(r) != GOSSIP_NOTHING && record_has_leftovers(r) &&
+	    hash_living(n, b->data, b->size, &b->living)) {
+		blob_drop(b);
+		b = NULL;
+	}
 	return b;
 }
 
@@ -326,17 +351,61 @@ enum gossip_kind node_kind(const struct node *n)
 	return n->folder && n->folder->visible ? GOSSIP_DIRECTORY : (enum gossip_kind)n->kind;
 }
 
-/* Whether it can be seen, and so on upwards. */
-static void settle_visible(struct node *n)
+/* Before anything that is counted or hashed changes, with -1, and after it, with 1. */
+static void account(struct tree *t, const struct node *n, int sign)
+{
+	size_t one = (size_t)sign;
+
+	if (n->visible)
+		t->visible += one;
+	if (!n->durable)
+		return;
+	t->records += one;
+	t->bytes += n->durable->size * (uint64_t)(int64_t)sign;
+	t->buckets[n->hash >> 56] ^= n->durable->hash;
+	if (n->visible)
+		t->living ^= n->durable->living;
+	else
+		t->buried += one;
+}
+
+static void version_remove(struct tree *t, struct node *n)
+{
+	if (t->unseen == n)
+		t->unseen = n->newer;
+	DL_DELETE2(t->by_version, n, older, newer);
+	n->older = n->newer = NULL;
+}
+
+static void version_append(struct tree *t, struct node *n)
+{
+	n->version = ++t->version;
+	DL_APPEND2(t->by_version, n, older, newer);
+	if (!t->unseen)
+		t->unseen = n;
+}
+
+void tree_touch(struct tree *t, struct node *n)
+{
+	version_remove(t, n);
+	version_append(t, n);
+}
+
+/* Whether it can be seen, and so on upwards. A directory of which nothing is left but leftovers is looked at again. */
+static void settle_visible(struct tree *t, struct node *n)
 {
 	for (; n; n = n->parent) {
 		bool visible = node_kind(n) != GOSSIP_NOTHING;
 
 		if (visible == n->visible)
 			return;
+		account(t, n, -1);
 		n->visible = visible;
+		account(t, n, 1);
 		if (n->parent)
 			n->parent->folder->visible += visible ? 1 : (size_t)-1;
+		if (!visible && n->durable && n->leftovers)
+			tree_touch(t, n);
 	}
 }
 
@@ -346,48 +415,43 @@ void node_set_current(struct node *n, struct blob *b)
 	n->current = b;
 }
 
-static void digest_toggle(struct tree *t, const struct node *n)
-{
-	if (!n->durable)
-		return;
-	t->buckets[n->hash >> 56] ^= n->durable->hash;
-	if (n->kind != GOSSIP_NOTHING)
-		t->living ^= n->durable->hash;
-}
-
 static void summarize(struct node *n, const struct record *r)
 {
 	n->kind = (uint8_t)record_kind(r);
 	n->gone = r->gone;
+	n->leftovers = record_has_leftovers(r);
 	n->value = n->kind == GOSSIP_COUNTER ? record_value(r) : 0;
 	n->size = n->kind == GOSSIP_FILE ? r->file.size : 0;
 	n->owner = r->owner;
 	n->changed_ms = r->changed_ms;
 }
 
-static void list_by_version(struct tree *t, struct node *n)
+static void exchange(struct tree *t, struct node *n, struct blob *b, const struct record *record)
 {
-	if (n->durable)
-		DL_DELETE2(t->by_version, n, older, newer);
-	n->older = n->newer = NULL;
+	static const struct record nothing = {0};
+
+	account(t, n, -1);
+	blob_drop(n->durable);
+	n->durable = blob_hold(b);
+	summarize(n, b ? record : &nothing);
+	account(t, n, 1);
 }
 
 void tree_set_durable(struct tree *t, struct node *n, struct blob *b, const struct record *record)
 {
-	static const struct record nothing = {0};
+	if (n->durable)
+		version_remove(t, n);
+	exchange(t, n, b, record);
+	version_append(t, n);
+	settle_visible(t, n);
+}
 
-	digest_toggle(t, n);
-	list_by_version(t, n);
-	t->records += (b != NULL) - (size_t)(n->durable != NULL);
-	t->bytes += (b ? b->size : 0) - (uint64_t)(n->durable ? n->durable->size : 0);
-	blob_drop(n->durable);
-	n->durable = blob_hold(b);
-	summarize(n, b ? record : &nothing);
-	digest_toggle(t, n);
-	n->version = ++t->version;
-	if (b)
-		DL_APPEND2(t->by_version, n, older, newer);
-	settle_visible(n);
+void tree_shrink(struct tree *t, struct node *n, struct blob *b, const struct record *record)
+{
+	if (n->durable && !b)
+		version_remove(t, n);
+	exchange(t, n, b, record);
+	settle_visible(t, n);
 }
 
 /* ---- all below ---- */
@@ -431,7 +495,7 @@ int tree_clear_below(struct tree *t, struct node *n)
 
 		node_set_current(last, NULL);
 		if (last->durable)
-			tree_set_durable(t, last, NULL, NULL);
+			tree_shrink(t, last, NULL, NULL);
 		if (!says_something(last))
 			take_away(t, last);
 	}

@@ -13,6 +13,7 @@
 struct blob {
 	uint32_t references, size;
 	uint64_t hash; /* of the bytes and the place */
+	uint64_t living; /* the same without leftovers (crdt.h) */
 	uint8_t data[];
 };
 
@@ -42,6 +43,8 @@ struct node {
 	bool dirty : 1;	 /* current waits for the disk */
 	bool staged : 1; /* on its way there */
 	bool own : 1;	 /* changed here: others are to be told at once */
+	bool leftovers : 1; /* in the durable record */
+	bool shrunk : 1; /* current is durable without leftovers: nobody need be told */
 	uint8_t name_size;
 	char name[];
 };
@@ -51,11 +54,14 @@ struct node {
 struct tree {
 	struct node **chains; /* 2^bits, by the hash's first bits */
 	unsigned bits;
-	size_t count, records; /* nodes; those with something durable */
+	size_t count, records; /* nodes; those with something durable, */
+	size_t buried;	       /* of which nothing is to be seen */
+	size_t visible;	       /* nodes */
 	uint64_t freed;	 /* nodes that were taken away: who keeps a pointer compares this first */
 	uint64_t buckets[TREE_BUCKETS]; /* the hashes of what is durable, by the place's first 8 bits */
-	uint64_t living;	/* the same of all that exists: removed ones may be forgotten at different times */
+	uint64_t living; /* of all that can be seen, without leftovers, which may be forgotten at different times */
 	struct node *by_version; /* oldest first */
+	struct node *unseen; /* the first of them that was not looked at for leftovers; NULL: all were */
 	uint64_t version, cookie;
 	uint64_t bytes; /* of durable records */
 };
@@ -86,7 +92,11 @@ void blob_drop(struct blob *b);		/* NULL is fine */
 bool blob_equal(const struct blob *a, const struct blob *b);
 
 void node_set_current(struct node *n, struct blob *b); /* takes the reference */
-/* It is on disk now. The tree takes a reference of its own. NULL: forgotten. record: what is in b. */
+/* It is on disk now, and a new version. The tree takes a reference of its own. record: what is in b. */
 void tree_set_durable(struct tree *t, struct node *n, struct blob *b, const struct record *record);
+/* The same, but what is new is only what it lacks: the version stays. b NULL: it is forgotten; record is not looked at. */
+void tree_shrink(struct tree *t, struct node *n, struct blob *b, const struct record *record);
+/* As if it had changed now. It has something durable. */
+void tree_touch(struct tree *t, struct node *n);
 
 #endif

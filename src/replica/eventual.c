@@ -51,11 +51,13 @@ static int add_member(void *ctx, const struct member_info *m)
 void eventual_members_changed(struct replica *r)
 {
 	struct member_list l = {.count = 0};
+	Coordfs__Meta meta;
 
 	if (!r->gossip || !r->machine)
 		return;
 	machine_members(r->machine, add_member, &l);
-	gossip_set_members(r->gossip, l.ids, l.count);
+	machine_meta(r->machine, &meta);
+	gossip_set_members(r->gossip, l.ids, l.count, meta.last_member);
 }
 
 void eventual_receive(struct replica *r, const Coordfs__Envelope *e)

@@ -180,6 +180,43 @@ t_who_adds_wins_over_who_removes() {
 	assert_errno ENOENT stat "$(mnt h2)/$E/gone"
 }
 
+metric() { timeout 10 sed -n "s/^coordfs_$2 //p" "$(mnt "$1")/cluster/metrics"; }
+all_forgot() { # HOST…
+	local host
+	for host; do [ "$(metric "$host" eventual_tombstones)" = 0 ] || return; done
+}
+
+# What was removed is remembered as long as somebody does not know it, and not for longer; it does not come back.
+t_what_was_removed_is_forgotten() {
+	local i bytes
+	eventual 3
+	wait_until 60 all_forgot $THREE # of the cases before
+	bytes=$(metric h2 eventual_state_bytes)
+	for i in {1..100}; do add h1 "$E/gone$i" +1; done
+	echo text >"$(mnt h3)/$F/gone"
+	add h3 "$E/stays" +3
+	all_hold "$E/gone100" 1 $THREE
+	all_hold "$F/gone" text $THREE
+	converge $THREE
+	lab isolate h3
+	rm "$(mnt h2)/$E"/gone* "$(mnt h1)/$F/gone"
+	wait_until 10 test ! -e "$(mnt h1)/$E/gone100"
+	sleep 15 # they would by now
+	[ "$(metric h1 eventual_tombstones)" -ge 101 ] || fail "forgotten before all know it"
+	add h3 "$E/gone1" +5
+	lab kill h3
+	lab heal
+	lab start h3
+	wait_serves h3
+	all_hold "$E/gone1" 5 $THREE
+	wait_until 60 all_forgot $THREE
+	assert_eq "$(ls "$(mnt h3)/$E" | tr '\n' ' ')" 'gone1 stays '
+	[ "$(metric h2 eventual_state_bytes)" -lt $((bytes + 300)) ] || fail "$bytes bytes before, $(metric h2 eventual_state_bytes) now"
+	for i in h1 h2 h3; do add $i "$E/gone2" +7; done
+	all_hold "$E/gone2" 21 $THREE
+	converge $THREE
+}
+
 # The object itself is removed by all members at once, with what they hold of it.
 t_a_root_is_removed_for_all() {
 	eventual 3

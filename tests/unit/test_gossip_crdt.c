@@ -296,6 +296,44 @@ static void test_gone_stays(void **state)
 	history_free(h);
 }
 
+/* Without leftovers it means the same, and who knows more takes nothing from it. */
+static void assert_prunes(const struct record *r, const struct record *more)
+{
+	struct record pruned = copy_of(r), again, all = joined(r, more), both;
+
+	record_prune(&pruned, 1);
+	assert_false(record_has_leftovers(&pruned));
+	assert_int_equal(record_kind(&pruned), record_kind(r));
+	assert_int_equal(record_value(&pruned), record_value(r));
+	assert_true(record_has_leftovers(r) || record_is_empty(r) == (record_kind(r) == GOSSIP_NOTHING));
+	if (record_kind(r) == GOSSIP_NOTHING)
+		assert_true(record_is_empty(&pruned));
+	again = copy_of(&pruned);
+	record_prune(&again, 1);
+	assert_same(&again, &pruned);
+	both = joined(&pruned, &all);
+	assert_same(&both, &all);
+	record_fini(&both);
+	both = joined(&pruned, r);
+	assert_same(&both, r);
+	record_fini(&both);
+	record_fini(&pruned);
+	record_fini(&again);
+	record_fini(&all);
+}
+
+static void test_leftovers(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 200; seed++) {
+		struct history *h = history_new(seed, 200);
+
+		for (unsigned i = 0; i < KEPT; i++)
+			assert_prunes(&h->kept[i].record, &h->members[i % MEMBERS].record);
+		history_free(h);
+	}
+}
+
 /* ---- single cases ---- */
 
 /* Who forgot a removed counter begins anew, and what others still know of the former one does no harm. */
@@ -414,6 +452,7 @@ int main(void)
 		cmocka_unit_test(test_laws),
 		cmocka_unit_test(test_converge_and_count),
 		cmocka_unit_test(test_gone_stays),
+		cmocka_unit_test(test_leftovers),
 		cmocka_unit_test(test_epochs),
 		cmocka_unit_test(test_add_beside_remove),
 		cmocka_unit_test(test_removed_content_is_not_kept),
