@@ -281,6 +281,22 @@ static int bootstrap(struct replica *r, char *error, size_t size)
 	return directory_settle(&r->directory, error, size);
 }
 
+static bool votes_alone(const struct raft *raft)
+{
+	const struct raft_configuration *c = &raft->configuration;
+
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->servers[i].role == RAFT_VOTER && c->servers[i].id != raft->id)
+			return false;
+	return true;
+}
+
+/* The directory says that it is alone, the log does not yet. */
+static bool is_half_recovered(const struct replica *r)
+{
+	return strcmp(r->directory.reset_reason, "recovered") == 0 && !votes_alone(&r->engine.raft);
+}
+
 static int start_raft(struct replica *r, char *error, size_t size)
 {
 	struct engine *e = &r->engine;
@@ -291,6 +307,10 @@ static int start_raft(struct replica *r, char *error, size_t size)
 		return fail(error, size, ERR_CORRUPT, "%s", r->failure);
 	if (rv)
 		return fail_raft(r, rv, e->raft.errmsg, error, size);
+	if (is_half_recovered(r))
+		return fail(error, size, ERR_NOT_SUPPORTED,
+			    "%s: a recovery of it was begun and did not end: run `coordfs recover` again",
+			    r->directory.path);
 	if (!r->net && (raft_state(&e->raft) != RAFT_LEADER || raft_last_applied(&e->raft) != raft_last_index(&e->raft)))
 		return fail(error, size, ERR_NOT_SUPPORTED,
 			    "%s is of a cluster of several members: say with listen= where this one listens",
@@ -650,16 +670,6 @@ void engine_receive(struct replica *r, const Coordfs__RaftMessage *in, uint64_t 
 }
 
 /* ---- where it stands ---- */
-
-static bool votes_alone(const struct raft *raft)
-{
-	const struct raft_configuration *c = &raft->configuration;
-
-	for (unsigned i = 0; i < c->n; i++)
-		if (c->servers[i].role == RAFT_VOTER && c->servers[i].id != raft->id)
-			return false;
-	return true;
-}
 
 void engine_standing(const struct replica *r, struct standing *out)
 {

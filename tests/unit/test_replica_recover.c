@@ -162,6 +162,8 @@ static void test_an_interrupted_recovery_is_done_again(void **state)
 	assert_int_equal(directory_open(&d, m->directory, NULL, m->error, sizeof m->error), 0);
 	assert_int_equal(directory_renew(&d, "recovered", 1, m->error, sizeof m->error), 0);
 	directory_close(&d);
+	assert_int_equal(member_open(m), ERR_NOT_SUPPORTED);
+	assert_non_null(strstr(m->error, "a recovery of it was begun and did not end: run `coordfs recover` again"));
 	r = open_recovery(m);
 	assert_true(recovery_facts(r)->interrupted);
 	assert_int_equal(recovery_run(r, m->error, sizeof m->error), 0);
