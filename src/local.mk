@@ -80,10 +80,12 @@ src_libcoordfs_a_SOURCES = \
 	src/gossip/batch.c \
 	src/gossip/change.c \
 	src/gossip/collect.c \
+	src/gossip/compare.c \
 	src/gossip/crdt.c src/gossip/crdt.h \
 	src/gossip/gossip.c src/gossip/gossip.h \
 	src/gossip/internal.h \
 	src/gossip/journal.c \
+	src/gossip/peer.h \
 	src/gossip/read.c \
 	src/gossip/state.c \
 	src/gossip/sync.c \

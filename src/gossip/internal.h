@@ -7,6 +7,7 @@
  *   batch.c     what is to go to the disk, all of one turn of the loop at once
  *   journal.c   records as frames of the log (storage.h), in the pool; the log written anew
  *   sync.c      what members tell each other
+ *   compare.c   two that differ find out where; peer.h: what both share
  *   collect.c   what was removed is forgotten
  *   read.c      what users see */
 #ifndef COORDFS_GOSSIP_INTERNAL_H
@@ -89,6 +90,7 @@ struct sync {
 	uint64_t news_ms; /* the loop's time when news was last sent to all that are near */
 	unsigned news;	  /* how often */
 	size_t turn;	  /* whose it is to be visited, in peers */
+	uint64_t round;	  /* the last comparison's */
 	uint64_t members; /* a hash of the numbers of all members; 0: they are not known, or we are none */
 	uv_timer_t timer;
 };

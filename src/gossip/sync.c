@@ -15,7 +15,8 @@
  * sender has told since: records up to a version that is on the disk already, or of a former incarnation.
  *
  * Versions are of one run of a program, its incarnation; that of a later run is higher. After a restart of either the digests of all that both know tell
- * whether they know the same; if not, everything is sent once: joining twice does no harm.
+ * whether they know the same; if not, each asks for what it lacks (compare.c), or, if that would be most of it, is told
+ * everything once: joining twice does no harm.
  *
  * What a member hears from one it tells the others as what it had changed itself: any two that are connected through
  * others come to know the same. */
@@ -25,36 +26,17 @@
 #include <xxhash.h>
 
 #include "base/limits.h"
-#include "gossip/internal.h"
+#include "gossip/peer.h"
 
 #define SOON_MS 20	 /* changes of one moment go together */
-#define RESEND 2	 /* times news_ms, without news of progress */
 #define SILENT 5	 /* times news_ms: who was not heard for so long gets news only */
 #define NEAR_ALL 16	 /* others; of more, those are neighbours that are a power of two away */
 #define VISIT 3 / 2	 /* times news_ms: both are like neighbours for so long; */
 #define VISITS 4	 /* once in so many times of news */
 #define FLIGHT_BYTES (512u << 10)
-#define MESSAGE_BYTES (64u << 10)
 #define UNEQUAL_MAX 5	 /* news in a row that all is told, and yet the digests differ */
 #define RUN_BITS 20	 /* an incarnation is a run's number, which grows, and random bits */
 #define LOST_MS 60000	 /* who was not heard for so long may have gone back to an earlier run */
-
-struct peer {
-	uint64_t id;
-	uint64_t incarnation, have; /* its: all up to that version is on this disk */
-	uint64_t acked, sent;	    /* ours: what it is known to have; what is on its way */
-	uint64_t members; /* it counts: their hash */
-	uint64_t version; /* its, the highest that it told */
-	uint64_t settled; /* ours, see sync_settled; next: */
-	uint64_t settling, settles_at; /* ours; its, when it said that it has ours */
-	uint64_t sent_bytes, progress_ms, heard_ms;
-	uint64_t visit_ms; /* the last visit began, of either; 0: none yet */
-	const struct node *last; /* the place that was sent last, of version `sent`, if nothing was taken away since */
-	uint64_t last_freed;
-	unsigned unequal;
-	bool is_neighbour;
-	bool wants_news; /* it told something that is on this disk now */
-};
 
 static struct peer *find(const struct gossip *g, uint64_t id)
 {
@@ -128,8 +110,7 @@ static void count_members(struct gossip *g, uint64_t highest)
 void gossip_set_members(struct gossip *g, const uint64_t *members, size_t n, uint64_t highest)
 {
 	bool self_too = false;
-	struct peer *peers = calloc(n + 1, sizeof *peers);
-	const struct peer *known;
+	struct peer *peers = calloc(n + 1, sizeof *peers), *known;
 	size_t count = 0;
 
 	if (!peers)
@@ -141,9 +122,11 @@ void gossip_set_members(struct gossip *g, const uint64_t *members, size_t n, uin
 		}
 		known = find(g, members[i]);
 		peers[count++] = known ? *known : (struct peer){.id = members[i]};
+		if (known)
+			known->compare = (struct compare){0}; /* it has moved */
 	}
 	choose_neighbours(peers, count, g->config.member);
-	free(g->sync.peers);
+	sync_fini(g); /* of those that went */
 	g->sync.peers = peers;
 	g->sync.count = count;
 	count_members(g, self_too ? highest : 0);
@@ -171,7 +154,7 @@ static uint64_t digest(const struct tree *t)
 	return all;
 }
 
-static bool post(struct gossip *g, const struct peer *p, Coordfs__Gossip *message)
+bool peer_post(struct gossip *g, const struct peer *p, Coordfs__Gossip *message)
 {
 	Coordfs__Envelope e = COORDFS__ENVELOPE__INIT;
 
@@ -192,9 +175,11 @@ static void send_news(struct gossip *g, struct peer *p)
 	news.digest = digest(&g->tree);
 	news.living = g->tree.living;
 	news.members = g->sync.members;
+	news.compares = p->compare.round ? COMPARES_NOW : COMPARES_NOT;
+	news.records = g->tree.records;
 	message.of_case = COORDFS__GOSSIP__OF_NEWS;
 	message.news = &news;
-	p->wants_news = !post(g, p, &message);
+	p->wants_news = !peer_post(g, p, &message);
 }
 
 /* The first place that changed behind what was sent; NULL: none. Of a million places that are told one after the other the
@@ -241,16 +226,21 @@ static bool parcel_init(struct parcel *p)
 	return false;
 }
 
+void peer_record(const struct node *n, Coordfs__GossipRecord *r, char path[])
+{
+	coordfs__gossip_record__init(r);
+	r->root = node_path(n, path);
+	r->path.data = (uint8_t *)path;
+	r->path.len = strlen(path);
+	r->state.data = n->durable->data;
+	r->state.len = n->durable->size;
+}
+
 static void parcel_add(struct parcel *p, const struct node *n)
 {
 	Coordfs__GossipRecord *r = &p->records[p->count];
 
-	coordfs__gossip_record__init(r);
-	r->root = node_path(n, p->paths[p->count]);
-	r->path.data = (uint8_t *)p->paths[p->count];
-	r->path.len = strlen(p->paths[p->count]);
-	r->state.data = n->durable->data;
-	r->state.len = n->durable->size;
+	peer_record(n, r, p->paths[p->count]);
 	p->list[p->count++] = r;
 	p->bytes += r->path.len + r->state.len + 16;
 	p->upto = n->version;
@@ -269,7 +259,7 @@ static bool send_parcel(struct gossip *g, struct peer *p, const struct parcel *p
 	records.records = parcel->list;
 	message.of_case = COORDFS__GOSSIP__OF_RECORDS;
 	message.records = &records;
-	if (!post(g, p, &message))
+	if (!peer_post(g, p, &message))
 		return false;
 	p->sent = parcel->upto;
 	p->last = parcel->last;
@@ -301,6 +291,12 @@ static bool is_silent(const struct gossip *g, const struct peer *p, uint64_t now
 	return !p->incarnation || now_ms - p->heard_ms > SILENT * g->config.news_ms;
 }
 
+/* Who has just started decides first whether it wants all. */
+static bool is_listening(const struct peer *p)
+{
+	return p->compares == COMPARES_NEVER || (p->compares == COMPARES_NOT && p->heard_us);
+}
+
 static void tell(struct gossip *g, struct peer *p, uint64_t now_ms)
 {
 	bool silent = is_silent(g, p, now_ms);
@@ -311,7 +307,9 @@ static void tell(struct gossip *g, struct peer *p, uint64_t now_ms)
 	}
 	if (p->sent == p->acked)
 		p->progress_ms = now_ms;
-	while (!silent && send_some(g, p))
+	if (!silent)
+		compare_run(g, p, now_ms);
+	while (!silent && is_listening(p) && send_some(g, p))
 		;
 }
 
@@ -398,7 +396,7 @@ static void check_equal(const struct gossip *g, struct peer *p, const Coordfs__G
 	if (p->unequal < UNEQUAL_MAX)
 		return;
 	p->unequal = 0;
-	p->have = 0; /* which asks for all of its */
+	p->have = 0; /* which asks for all of its, or leads to a comparison */
 	p->acked = p->sent = p->sent_bytes = 0;
 	unsettle(p);
 }
@@ -446,6 +444,7 @@ static void begin(struct peer *p, uint64_t incarnation, uint64_t now_ms)
 	struct peer anew = {.id = p->id, .is_neighbour = p->is_neighbour, .visit_ms = p->visit_ms,
 			    .incarnation = incarnation, .progress_ms = now_ms, .wants_news = true};
 
+	compare_end(p);
 	*p = anew;
 }
 
@@ -454,6 +453,7 @@ static void take_versions(struct gossip *g, struct peer *p, const Coordfs__Gossi
 	if (equal) {
 		p->have = news->version > p->have ? news->version : p->have;
 		acknowledged(g, p, g->tree.version);
+		compare_end(p);
 	} else if (news->your_incarnation == g->sync.incarnation) {
 		if (news->your_version == 0)
 			unsettle(p);
@@ -470,8 +470,12 @@ static void take_news(struct gossip *g, struct peer *p, const Coordfs__GossipNew
 	if (news->incarnation != p->incarnation)
 		begin(p, news->incarnation, uv_now(g->loop));
 	p->heard_ms = uv_now(g->loop);
+	p->compares = news->compares > COMPARES_NOW ? COMPARES_NOT : (enum gossip_compares)news->compares;
+	p->heard_us = news->your_incarnation == g->sync.incarnation;
 	take_versions(g, p, news, equal);
 	check_equal(g, p, news, equal);
+	if (!equal)
+		compare_consider(g, p, news);
 	settle(g, p, news);
 	if (visit(p, p->heard_ms, g->sync.count * VISITS * g->config.news_ms / 2)) /* its */
 		p->wants_news = true;
@@ -529,8 +533,7 @@ static int learn(struct gossip *g, const struct peer *p, struct node *n, const C
 	return rc;
 }
 
-/* ERR_INVALID: it is nothing that could be known; others are taken all the same. */
-static int take_record(struct gossip *g, const struct peer *p, const Coordfs__GossipRecord *r)
+int sync_take_record(struct gossip *g, const struct peer *p, const Coordfs__GossipRecord *r)
 {
 	char path[LIMIT_PATH_BYTES + 1] = "";
 	const struct gossip_place at = {r->root, path};
@@ -555,7 +558,7 @@ static int take_record(struct gossip *g, const struct peer *p, const Coordfs__Go
 /* What a member told is on its way to the disk. */
 struct arrival {
 	struct gossip *g;
-	uint64_t member, incarnation, since, upto;
+	uint64_t member, incarnation, since, upto, round;
 };
 
 static void on_arrived(void *ctx, int code)
@@ -569,16 +572,18 @@ static void on_arrived(void *ctx, int code)
 		p->wants_news = true;
 		sync_soon(a->g);
 	}
+	if (p && a->round && a->round == p->compare.round)
+		compare_end(p);
 	free(a);
 }
 
-static void arrive(struct gossip *g, const struct peer *p, const Coordfs__GossipRecords *r)
+void sync_arrive(struct gossip *g, const struct peer *p, uint64_t since, uint64_t upto, uint64_t round)
 {
 	struct arrival *a = malloc(sizeof *a);
 
 	if (!a)
 		return; /* it is told again */
-	*a = (struct arrival){g, p->id, r->incarnation, r->since, r->upto};
+	*a = (struct arrival){g, p->id, p->incarnation, since, upto, round};
 	if (batch_is_idle(g))
 		on_arrived(a, 0);
 	else if (batch_wait(g, on_arrived, a))
@@ -597,9 +602,9 @@ static void take_records(struct gossip *g, struct peer *p, const Coordfs__Gossip
 		return;
 	}
 	for (size_t i = 0; i < r->n_records && rc != ERR_NO_MEMORY; i++)
-		rc = take_record(g, p, r->records[i]);
+		rc = sync_take_record(g, p, r->records[i]);
 	if (rc != ERR_NO_MEMORY)
-		arrive(g, p, r);
+		sync_arrive(g, p, r->since, r->upto, 0);
 }
 
 void gossip_receive(struct gossip *g, uint64_t from, const Coordfs__Envelope *e)
@@ -614,6 +619,12 @@ void gossip_receive(struct gossip *g, uint64_t from, const Coordfs__Envelope *e)
 		break;
 	case COORDFS__GOSSIP__OF_RECORDS:
 		take_records(g, p, e->gossip->records);
+		break;
+	case COORDFS__GOSSIP__OF_ASK:
+		compare_take_ask(g, p, e->gossip->ask);
+		break;
+	case COORDFS__GOSSIP__OF_ANSWER:
+		compare_take_answer(g, p, e->gossip->answer);
 		break;
 	default:
 		break;
@@ -630,11 +641,14 @@ void sync_open(struct gossip *g)
 	if (uv_random(NULL, NULL, &random, sizeof random, 0, NULL))
 		random = uv_hrtime() ^ gossip_clock_ms(g);
 	g->sync.incarnation = g->run << RUN_BITS | (random & ((1u << RUN_BITS) - 1));
+	g->sync.round = random;
 	uv_timer_init(g->loop, &g->sync.timer);
 	g->sync.timer.data = g;
 }
 
 void sync_fini(struct gossip *g)
 {
+	for (size_t i = 0; i < g->sync.count; i++)
+		compare_end(&g->sync.peers[i]);
 	free(g->sync.peers);
 }

@@ -226,6 +226,65 @@ struct node *tree_by_hash(const struct tree *t, uint64_t hash)
 	return n;
 }
 
+/* ---- ranges ---- */
+
+static unsigned bits_of(uint64_t range)
+{
+	return 63 - (unsigned)__builtin_clzll(range);
+}
+
+bool range_is_valid(uint64_t range)
+{
+	return range && bits_of(range) % 8 == 0 && bits_of(range) <= 56;
+}
+
+/* Does the hash begin with those bits? */
+static bool is_in(uint64_t hash, uint64_t range)
+{
+	unsigned bits = bits_of(range);
+
+	return bits == 0 || hash >> (64 - bits) == (range & (((uint64_t)1 << bits) - 1));
+}
+
+bool tree_each(const struct tree *t, uint64_t range, bool (*each)(void *ctx, const struct node *n), void *ctx)
+{
+	unsigned bits = bits_of(range);
+	uint64_t prefix = range & (((uint64_t)1 << bits) - 1), first, count;
+
+	first = bits <= t->bits ? prefix << (t->bits - bits) : prefix >> (bits - t->bits);
+	count = bits <= t->bits ? (uint64_t)1 << (t->bits - bits) : 1;
+	for (uint64_t i = first; i < first + count; i++)
+		for (const struct node *n = t->chains[i]; n; n = n->chain)
+			if (n->durable && is_in(n->hash, range) && !each(ctx, n))
+				return false;
+	return true;
+}
+
+struct digests {
+	uint64_t *out;
+	unsigned shift;
+};
+
+static bool digest_one(void *ctx, const struct node *n)
+{
+	const struct digests *d = ctx;
+
+	d->out[n->hash >> d->shift & (TREE_BUCKETS - 1)] ^= n->durable->hash;
+	return true;
+}
+
+void tree_digests(const struct tree *t, uint64_t range, uint64_t out[TREE_BUCKETS])
+{
+	struct digests d = {out, 56 - bits_of(range)};
+
+	if (range == RANGE_ALL) {
+		memcpy(out, t->buckets, sizeof t->buckets);
+		return;
+	}
+	memset(out, 0, sizeof t->buckets);
+	tree_each(t, range, digest_one, &d);
+}
+
 const struct node *node_root(const struct node *n)
 {
 	while (n->parent)

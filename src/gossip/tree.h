@@ -76,6 +76,13 @@ struct node *tree_find(const struct tree *t, const struct gossip_place *at); /* 
 struct node *tree_make(struct tree *t, const struct gossip_place *at);
 /* By the hash of its place: the first such. */
 struct node *tree_by_hash(const struct tree *t, uint64_t hash);
+/* The places whose hash begins with a range's bits, and which have something durable. A range is a 1, and behind it as
+ * many bits, a multiple of 8 and less than 64; RANGE_ALL: no bits. each returns false to stop. */
+#define RANGE_ALL 1u
+bool range_is_valid(uint64_t range);
+bool tree_each(const struct tree *t, uint64_t range, bool (*each)(void *ctx, const struct node *n), void *ctx);
+/* Of the 256 ranges that a range consists of: the hashes of what is durable. */
+void tree_digests(const struct tree *t, uint64_t range, uint64_t out[TREE_BUCKETS]);
 /* Take away what says nothing, and what is above it if that does not either. */
 void tree_prune(struct tree *t, struct node *n);
 /* All below n is forgotten; what is dirty or staged stays, with nothing in it. ERR_NO_MEMORY: nothing was done. */

@@ -258,6 +258,132 @@ static void test_silence(void **state)
 	world_end(w);
 }
 
+static void add_many(struct world *w, unsigned i, unsigned from, unsigned to)
+{
+	char path[16];
+	unsigned left = 0;
+
+	for (unsigned k = from; k < to; k++) {
+		const struct gossip_place at = {ROOT, path};
+
+		snprintf(path, sizeof path, "n%u", k);
+		left += 2;
+		assert_int_equal(gossip_create(w->members[i].g, &at, GOSSIP_COUNTER, &world_owner, world_done, &left), 0);
+		assert_int_equal(gossip_add(w->members[i].g, &at, 1, world_done, &left), 0);
+	}
+	world_finish(w, &left);
+}
+
+/* Who comes back and differs in few places is told those: many are equal, so their digests are. */
+static void test_differences(void **state)
+{
+	static const unsigned counts[] = {100, 1000, 20000};
+	struct world *w = world_begin(2);
+	uint64_t before;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof counts / sizeof *counts; i++) {
+		char path[16];
+
+		add_many(w, 1, 0, counts[i]);
+		snprintf(path, sizeof path, "n%u", counts[i] - 1);
+		all_hold(w, path, (int64_t)1);
+		all_hold(w, "n0", (int64_t)i + 1);
+		world_stop(w, 2);
+		add_many(w, 1, 7, 10);
+		world_start(w, 2);
+		world_isolate(w, 2, true);
+		add_many(w, 2, 50, 60);
+		world_isolate(w, 2, false);
+		before = w->sent;
+		all_hold(w, "n8", (int64_t)2 * i + 2);
+		all_hold(w, "n59", (int64_t)2 * i + 2);
+		print_message("%u places, 13 differ: %u bytes\n", counts[i], (unsigned)(w->sent - before));
+		assert_true(w->sent - before < 60000); /* all of it would be millions */
+	}
+	world_end(w);
+}
+
+/* All differ, and what is compared is lost now and then, and changes. */
+static void test_differences_with_losses(void **state)
+{
+	struct world *w = world_new(2);
+
+	(void)state;
+	w->news_ms = 50;
+	world_start(w, 1);
+	world_start(w, 2);
+	add_many(w, 1, 0, 2000); /* neither knows of the other */
+	add_many(w, 2, 0, 1500);
+	w->loss_percent = 20;
+	world_tell_members(w);
+	for (unsigned i = 0; i < 20; i++) {
+		add_many(w, i % 2 + 1, 100 * i, 100 * i + 1);
+		for (unsigned k = 0; k < 50; k++)
+			world_turn(w);
+	}
+	all_hold(w, "n1", 2);
+	all_hold(w, "n100", 3);
+	all_hold(w, "n1999", 1);
+	w->loss_percent = 0;
+	world_end(w);
+}
+
+/* Of what member 1 sent last. */
+static uint64_t incarnation_of_first(struct world *w)
+{
+	uint64_t incarnation = 0;
+
+	w->keeps_late = true;
+	for (uint64_t until = uv_hrtime() + 3000000000ull; uv_hrtime() < until && !incarnation;) {
+		world_turn(w);
+		for (unsigned i = 0; i < LATE; i++) {
+			const struct letter *l = w->late[i];
+			Coordfs__Envelope *e = l && l->from == 1 ? coordfs__envelope__unpack(NULL, l->size, l->data) : NULL;
+
+			if (e && e->gossip->of_case == COORDFS__GOSSIP__OF_NEWS)
+				incarnation = e->gossip->news->incarnation;
+			if (e)
+				coordfs__envelope__free_unpacked(e, NULL);
+		}
+	}
+	return incarnation;
+}
+
+static void test_senseless_questions(void **state)
+{
+	struct world *w = world_begin(2);
+	Coordfs__Envelope e = COORDFS__ENVELOPE__INIT;
+	Coordfs__Gossip message = COORDFS__GOSSIP__INIT;
+	Coordfs__GossipAsk ask = COORDFS__GOSSIP_ASK__INIT;
+	Coordfs__GossipAnswer answer = COORDFS__GOSSIP_ANSWER__INIT;
+	uint64_t ranges[] = {0, 2, 3, 1, 0x1ff, 0x80, UINT64_MAX, 1ull << 56, 1ull << 63, 0x1ffff, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+	uint64_t places[400] = {1, UINT64_MAX};
+
+	(void)state;
+	add_many(w, 1, 0, 300);
+	ask.incarnation = answer.incarnation = incarnation_of_first(w);
+	assert_true(ask.incarnation);
+	e.of_case = COORDFS__ENVELOPE__OF_GOSSIP;
+	e.gossip = &message;
+	message.of_case = COORDFS__GOSSIP__OF_ASK;
+	message.ask = &ask;
+	gossip_receive(w->members[1].g, 2, &e);
+	ask.ranges = ranges;
+	ask.n_ranges = sizeof ranges / sizeof *ranges;
+	ask.places = places;
+	ask.n_places = sizeof places / sizeof *places;
+	gossip_receive(w->members[1].g, 2, &e);
+	message.of_case = COORDFS__GOSSIP__OF_ANSWER;
+	message.answer = &answer;
+	answer.places = places;
+	answer.n_places = ask.n_places;
+	gossip_receive(w->members[1].g, 2, &e);
+	world_add(w, 1, "a", 1);
+	all_hold(w, "a", 1);
+	world_end(w);
+}
+
 static void test_nonsense(void **state)
 {
 	struct world *w = world_begin(2);
@@ -311,6 +437,9 @@ int main(void)
 		cmocka_unit_test(test_after_restarts),
 		cmocka_unit_test(test_removed_stays_removed),
 		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_differences),
+		cmocka_unit_test(test_differences_with_losses),
+		cmocka_unit_test(test_senseless_questions),
 		cmocka_unit_test(test_nonsense),
 	};
 
