@@ -37,6 +37,8 @@ static void histogram(FILE *out, const char *name, const char *help, const uint6
 
 /* ---- members ---- */
 
+enum of_members { OF_ALL, OF_KNOWN, OF_OTHERS, OF_HEARD, OF_AGREED };
+
 static void put_label(FILE *out, const char *text)
 {
 	for (; *text; text++) {
@@ -79,20 +81,57 @@ static double disk_free(const struct replica_member *m)
 	return (double)m->disk_free_bytes;
 }
 
+static double eventual_silence(const struct replica_member *m)
+{
+	return (double)m->eventual.silent_ms / 1e3;
+}
+
+static double eventual_behind(const struct replica_member *m)
+{
+	return (double)m->eventual.behind;
+}
+
+static double eventual_agreement(const struct replica_member *m)
+{
+	return (double)m->eventual.agreed_ms / 1e3;
+}
+
+static bool is_meant(const struct replica_member *m, enum of_members of)
+{
+	switch (of) {
+	case OF_KNOWN:
+		return m->known;
+	case OF_OTHERS:
+		return m->known && !m->self;
+	case OF_HEARD:
+		return m->eventual.heard;
+	case OF_AGREED:
+		return m->eventual.agreed;
+	default:
+		return true;
+	}
+}
+
 static void members(FILE *out, const struct status_figures *s)
 {
 	static const struct {
 		const char *name, *help;
 		double (*value)(const struct replica_member *m);
-		bool news, others; /* only of those of whom there is news; not of this one */
+		enum of_members of;
 		int digits;
 	} list[] = {
-		{"member_reached", "1 when that member can be reached, as far as is known here.", is_reached, false, false, 0},
-		{"member_voter", "1 when that member votes.", is_voter, false, false, 0},
-		{"member_lag_entries", "How far that member is behind what is committed.", lag, true, false, 0},
-		{"member_silent_seconds", "Since that member was last heard of by the leader.", silence, true, true, 3},
-		{"member_round_trip_seconds", "There and back to that member.", round_trip, true, true, 6},
-		{"member_disk_free_bytes", "Room on that member's disk.", disk_free, true, false, 0},
+		{"member_reached", "1 when that member can be reached, as far as is known here.", is_reached, OF_ALL, 0},
+		{"member_voter", "1 when that member votes.", is_voter, OF_ALL, 0},
+		{"member_lag_entries", "How far that member is behind what is committed.", lag, OF_KNOWN, 0},
+		{"member_silent_seconds", "Since that member was last heard of by the leader.", silence, OF_OTHERS, 3},
+		{"member_round_trip_seconds", "There and back to that member.", round_trip, OF_OTHERS, 6},
+		{"member_disk_free_bytes", "Room on that member's disk.", disk_free, OF_KNOWN, 0},
+		{"eventual_peer_silent_seconds", "Since that member last told what it knows of eventual things.",
+		 eventual_silence, OF_HEARD, 3},
+		{"eventual_peer_behind", "Eventual changes known here that that member is not known to have.", eventual_behind,
+		 OF_HEARD, 0},
+		{"eventual_peer_agreed_seconds", "Since that member and this one last knew the same of eventual things.",
+		 eventual_agreement, OF_AGREED, 3},
 	};
 
 	for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
@@ -100,7 +139,7 @@ static void members(FILE *out, const struct status_figures *s)
 		for (size_t k = 0; k < s->member_count; k++) {
 			const struct replica_member *m = &s->members[k];
 
-			if ((list[i].news && !m->known) || (list[i].others && m->self))
+			if (!is_meant(m, list[i].of))
 				continue;
 			fprintf(out, "coordfs_%s{member=\"", list[i].name);
 			put_label(out, m->name);
@@ -158,6 +197,12 @@ void metrics_print_figures(FILE *out, const struct status_figures *s)
 	counter(out, "messages_sent_total", "Messages to other members.", m->messages_sent);
 	counter(out, "messages_received_total", "Messages from other members.", m->messages_received);
 	counter(out, "messages_dropped_total", "Messages that could not be sent.", m->messages_dropped);
+	counter(out, "eventual_messages_sent_total", "Messages about eventual things to other members.",
+		s->eventual.messages_sent);
+	counter(out, "eventual_messages_received_total", "Messages about eventual things from other members.",
+		s->eventual.messages_received);
+	counter(out, "eventual_sent_bytes_total", "Their size.", s->eventual.sent_bytes);
+	counter(out, "eventual_received_bytes_total", "Their size.", s->eventual.received_bytes);
 	histogram(out, "commit_seconds", "From a change's request to its answer.", m->commit_us, m->commit_us_sum);
 	histogram(out, "disk_write_seconds", "Writes to the log on disk.", m->disk_us, m->disk_us_sum);
 	members(out, s);

@@ -78,8 +78,20 @@ struct gossip_figures {
 	uint64_t objects;     /* that can be seen, the roots that hold something among them */
 	uint64_t tombstones;  /* removed, and remembered */
 	uint64_t state_bytes; /* of all that is remembered, packed */
+	/* since the start: messages to and from other members, without what carries them */
+	uint64_t messages_sent, messages_received, sent_bytes, received_bytes;
 };
 void gossip_figures(const struct gossip *g, struct gossip_figures *out);
+
+struct gossip_peer {
+	bool heard;	    /* since the start: the others are meant: */
+	uint64_t silent_ms; /* since it told last how far it is */
+	uint64_t behind;    /* changes here that it is not known to have */
+	bool agreed;	    /* since the start: both knew the same once, and the last time was: */
+	uint64_t agreed_ms; /* ago */
+};
+/* Of another member; of no such one, all zero. */
+void gossip_peer(const struct gossip *g, uint64_t member, struct gossip_peer *out);
 
 /* ---- reading: at once, what is known here and on this member's disk ---- */
 

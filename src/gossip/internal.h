@@ -91,6 +91,7 @@ struct sync {
 	unsigned news;	  /* how often */
 	size_t turn;	  /* whose it is to be visited, in peers */
 	uint64_t round;	  /* the last comparison's */
+	uint64_t messages_sent, messages_received, sent_bytes, received_bytes;
 	uint64_t members; /* a hash of the numbers of all members; 0: they are not known, or we are none */
 	uv_timer_t timer;
 };

@@ -43,6 +43,7 @@ struct peer {
 	unsigned unequal;
 	struct compare compare;
 	enum gossip_compares compares; /* what its last news said */
+	uint64_t agreed_ms;  /* digests were equal; 0: not yet */
 	bool heard_us; /* its last news was of our present run */
 	bool is_neighbour;
 	bool wants_news; /* it told something that is on this disk now */

@@ -43,7 +43,15 @@ int gossip_attr(struct gossip *g, const struct gossip_place *at, struct gossip_a
 
 void gossip_figures(const struct gossip *g, struct gossip_figures *out)
 {
-	*out = (struct gossip_figures){g->tree.visible, g->tree.buried, g->tree.bytes};
+	*out = (struct gossip_figures){
+		.objects = g->tree.visible,
+		.tombstones = g->tree.buried,
+		.state_bytes = g->tree.bytes,
+		.messages_sent = g->sync.messages_sent,
+		.messages_received = g->sync.messages_received,
+		.sent_bytes = g->sync.sent_bytes,
+		.received_bytes = g->sync.received_bytes,
+	};
 }
 
 /* The record of what is durable, until the next call. NULL: no memory. */

@@ -160,7 +160,11 @@ bool peer_post(struct gossip *g, const struct peer *p, Coordfs__Gossip *message)
 
 	e.of_case = COORDFS__ENVELOPE__OF_GOSSIP;
 	e.gossip = message;
-	return g->config.send && g->config.send(g->config.ctx, p->id, &e);
+	if (!g->config.send || !g->config.send(g->config.ctx, p->id, &e))
+		return false;
+	g->sync.messages_sent++;
+	g->sync.sent_bytes += coordfs__gossip__get_packed_size(message);
+	return true;
 }
 
 static void send_news(struct gossip *g, struct peer *p)
@@ -392,6 +396,8 @@ static void check_equal(const struct gossip *g, struct peer *p, const Coordfs__G
 	bool all_told = p->acked == g->tree.version && p->have == news->version;
 
 	equal |= news->members && news->living == g->tree.living;
+	if (equal)
+		p->agreed_ms = uv_now(g->loop) | 1;
 	p->unequal = all_told && !equal ? p->unequal + 1 : 0;
 	if (p->unequal < UNEQUAL_MAX)
 		return;
@@ -442,7 +448,8 @@ static bool is_former(const struct gossip *g, const struct peer *p, uint64_t inc
 static void begin(struct peer *p, uint64_t incarnation, uint64_t now_ms)
 {
 	struct peer anew = {.id = p->id, .is_neighbour = p->is_neighbour, .visit_ms = p->visit_ms,
-			    .incarnation = incarnation, .progress_ms = now_ms, .wants_news = true};
+			    .incarnation = incarnation, .progress_ms = now_ms, .agreed_ms = p->agreed_ms,
+			    .wants_news = true};
 
 	compare_end(p);
 	*p = anew;
@@ -613,6 +620,8 @@ void gossip_receive(struct gossip *g, uint64_t from, const Coordfs__Envelope *e)
 
 	if (!p || g->closing || e->of_case != COORDFS__ENVELOPE__OF_GOSSIP || !e->gossip)
 		return;
+	g->sync.messages_received++;
+	g->sync.received_bytes += coordfs__gossip__get_packed_size(e->gossip);
 	switch (e->gossip->of_case) {
 	case COORDFS__GOSSIP__OF_NEWS:
 		take_news(g, p, e->gossip->news);
@@ -629,6 +638,27 @@ void gossip_receive(struct gossip *g, uint64_t from, const Coordfs__Envelope *e)
 	default:
 		break;
 	}
+}
+
+/* ---- what people see ---- */
+
+static uint64_t since(uint64_t now_ms, uint64_t then_ms)
+{
+	return now_ms > then_ms ? now_ms - then_ms : 0;
+}
+
+void gossip_peer(const struct gossip *g, uint64_t member, struct gossip_peer *out)
+{
+	const struct peer *p = find(g, member);
+	uint64_t now_ms = uv_now(g->loop);
+
+	*out = (struct gossip_peer){.heard = p && p->incarnation};
+	if (!out->heard)
+		return;
+	out->silent_ms = since(now_ms, p->heard_ms);
+	out->behind = g->tree.version - p->acked;
+	out->agreed = p->agreed_ms != 0;
+	out->agreed_ms = out->agreed ? since(now_ms, p->agreed_ms) : 0;
 }
 
 /* ---- life ---- */

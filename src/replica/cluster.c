@@ -67,7 +67,10 @@ static struct replica_member describe(struct replica *r, const struct member_inf
 {
 	struct news news = peers_news(r, m->id);
 	uint64_t commit = committed(r);
+	struct gossip_peer eventual = {.heard = false};
 
+	if (replica_gossip(r))
+		gossip_peer(replica_gossip(r), m->id, &eventual);
 	return (struct replica_member){
 		.id = m->id,
 		.name = m->name,
@@ -85,6 +88,7 @@ static struct replica_member describe(struct replica *r, const struct member_inf
 		.silent_ms = news.silent_ms,
 		.round_trip_us = m->id == r->directory.id ? 0 : round_trip(r, m->id),
 		.disk_free_bytes = news.disk_free_bytes,
+		.eventual = eventual,
 	};
 }
 

@@ -124,6 +124,7 @@ struct replica_member {
 	uint64_t silent_ms;	/* since it was last heard of (by the leader) */
 	uint64_t round_trip_us; /* from here; 0: not known */
 	uint64_t disk_free_bytes;
+	struct gossip_peer eventual; /* all zero of this one */
 };
 /* All members, by number: what the state knows of them and what the leader last told. Borrowed during the call. */
 void replica_members(struct replica *r, void (*each)(void *ctx, const struct replica_member *member), void *ctx);

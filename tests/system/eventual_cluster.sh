@@ -217,6 +217,33 @@ t_what_was_removed_is_forgotten() {
 	converge $THREE
 }
 
+# The others of h1 agree with it; to each of them it says at most 1 kB/s.
+t_who_agrees_says_little() {
+	local before
+	eventual 3
+	add h1 "$E/c" +1
+	all_hold "$E/c" 1 $THREE
+	wait_until 20 knows_what_others_have h1
+	before=$(metric h1 eventual_sent_bytes_total)
+	sleep 5
+	[ $(($(metric h1 eventual_sent_bytes_total) - before)) -lt $((2 * 6 * 1000)) ] || fail "$before, $(metric h1 eventual_sent_bytes_total)"
+	lab isolate h3
+	add h1 "$E/c" +1
+	all_hold "$E/c" 2 h1 h2
+	[ "$(metric h1 'eventual_peer_behind{member="h3"}')" -ge 1 ] || fail "h3 is not behind"
+	lab heal
+	all_hold "$E/c" 2 $THREE
+	wait_until 20 knows_what_others_have h1
+}
+knows_what_others_have() {
+	local host behind agreed
+	for host in h2 h3; do
+		behind=$(metric "$1" "eventual_peer_behind{member=\"$host\"}")
+		agreed=$(metric "$1" "eventual_peer_agreed_seconds{member=\"$host\"}")
+		[ "$behind" = 0 ] && [ -n "$agreed" ] && [ "${agreed%.*}" -lt 3 ] || return
+	done
+}
+
 # The object itself is removed by all members at once, with what they hold of it.
 t_a_root_is_removed_for_all() {
 	eventual 3

@@ -143,6 +143,29 @@ static void test_trouble(void **state)
 	free(text);
 }
 
+static void test_what_is_eventual_is_measured(void **state)
+{
+	struct status_figures s = cluster(3);
+	char *text;
+
+	(void)state;
+	s.eventual = (struct gossip_figures){.objects = 7, .tombstones = 2, .state_bytes = 900, .sent_bytes = 5000};
+	members[1].eventual = (struct gossip_peer){.heard = true, .silent_ms = 400, .behind = 3};
+	members[2].eventual = (struct gossip_peer){.heard = true, .agreed = true, .agreed_ms = 61000};
+	text = print(metrics_print_figures, &s);
+	assert_says(text, "\ncoordfs_eventual_objects 7\n");
+	assert_says(text, "\ncoordfs_eventual_tombstones 2\n");
+	assert_says(text, "\ncoordfs_eventual_state_bytes 900\n");
+	assert_says(text, "\ncoordfs_eventual_sent_bytes_total 5000\n");
+	assert_says(text, "\ncoordfs_eventual_peer_silent_seconds{member=\"m1\"} 0.400\n");
+	assert_says(text, "\ncoordfs_eventual_peer_behind{member=\"m1\"} 3\n");
+	assert_says(text, "\ncoordfs_eventual_peer_agreed_seconds{member=\"m2\"} 61.000\n");
+	assert_null(strstr(text, "eventual_peer_silent_seconds{member=\"alpha\"}"));
+	assert_null(strstr(text, "eventual_peer_agreed_seconds{member=\"m1\"}"));
+	members[1].eventual = members[2].eventual = (struct gossip_peer){.heard = false};
+	free(text);
+}
+
 /* It serves, and yet somebody should know. */
 static void test_attention(void **state)
 {
@@ -339,7 +362,7 @@ static void test_durations(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_one_member),  cmocka_unit_test(test_three_members), cmocka_unit_test(test_trouble),
+		cmocka_unit_test(test_one_member),  cmocka_unit_test(test_three_members), cmocka_unit_test(test_trouble), cmocka_unit_test(test_what_is_eventual_is_measured),
 		cmocka_unit_test(test_attention),   cmocka_unit_test(test_an_upgrade_under_way),
 		cmocka_unit_test(test_attention),   cmocka_unit_test(test_no_majority),	  cmocka_unit_test(test_no_leader),
 		cmocka_unit_test(test_no_session),  cmocka_unit_test(test_many),	  cmocka_unit_test(test_metrics_are_well_formed),
