@@ -250,8 +250,11 @@ uint64_t machine_vote_named(struct machine *m, struct bytes name); /* its number
 /* By number, those above `after`, until each returns non-zero. */
 void machine_votes(struct machine *m, uint64_t after,
 		   int (*each)(void *ctx, uint64_t number, const Coordfs__Vote *vote), void *ctx);
-/* One that is to be ended, for its phase has lasted too long at this time; 0: there is none. */
-uint64_t machine_vote_due(struct machine *m, int64_t now_ns);
+/* Is there one whose phase must end by some time? */
+bool machine_votes_timed(struct machine *m);
+/* Those that are to be ended, for their phase has lasted too long at this time: into numbers, `count` at most. Returns how
+ * many. */
+size_t machine_votes_due(struct machine *m, int64_t now_ns, uint64_t *numbers, size_t count);
 static inline bool vote_is_decided(const Coordfs__Vote *vote)
 {
 	return vote->phase == VOTE_COMMIT || vote->phase == VOTE_ABORT;

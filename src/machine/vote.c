@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <utlist.h>
+
 #include "base/hash.h"
 #include "machine/internal.h"
 
@@ -20,18 +22,31 @@
 
 struct vote {
 	UT_hash_handle hh, named;
+	struct vote *prev, *next; /* while its phase has a deadline */
+	bool is_timed;
 	uint64_t number;
 	Coordfs__Vote *record;
 };
 struct vote_table {
 	struct vote *votes; /* ascending number */
 	struct vote *names; /* the same, by name */
+	struct vote *timed;
 	size_t undecided;
 };
 
 struct vote_table *vote_table_new(void)
 {
 	return calloc(1, sizeof(struct vote_table));
+}
+
+/* In the list of those with a deadline, as its record says. */
+static void vote_time(struct vote_table *t, struct vote *v, bool is_timed)
+{
+	if (is_timed && !v->is_timed)
+		DL_APPEND(t->timed, v);
+	else if (v->is_timed && !is_timed)
+		DL_DELETE(t->timed, v);
+	v->is_timed = is_timed;
 }
 
 /* Out of memory, not out of the state. */
@@ -41,6 +56,7 @@ static void vote_drop(struct vote_table *t, struct vote *v)
 	if (v->named.tbl)
 		HASH_DELETE(named, t->names, v);
 	t->undecided -= !vote_is_decided(v->record);
+	vote_time(t, v, false);
 	record_free(v->record);
 	free(v);
 }
@@ -85,8 +101,10 @@ static struct vote *vote_add(struct vote_table *t, uint64_t number, Coordfs__Vot
 		return NULL;
 	}
 	HASH_ADD_KEYPTR(named, t->names, record->name.data, record->name.len, v);
-	if (v->named.tbl)
+	if (v->named.tbl) {
+		vote_time(t, v, record->deadline_ns != 0);
 		return v;
+	}
 	vote_drop(t, v);
 	return NULL;
 }
@@ -152,6 +170,7 @@ static void phase_begin(struct context *c, struct vote *v, enum vote_phase phase
 	v->record->phase = phase;
 	v->record->deadline_ns = vote_is_decided(v->record) ? 0 : c->time_ns + (int64_t)(v->record->timeout_ms * 1000000u);
 	t->undecided -= vote_is_decided(v->record);
+	vote_time(t, v, v->record->deadline_ns != 0);
 }
 
 static int vote_abort(struct context *c, struct vote *v, const char *why, struct bytes who)
@@ -524,6 +543,8 @@ unsigned vote_check(struct machine *m, void (*fail)(void *ctx, const char *what)
 		undecided += !vote_is_decided(v->record);
 		if (!what && !v->hh.next && undecided != t->undecided)
 			what = "the votes that are not decided are miscounted";
+		if (!what && v->is_timed != (v->record->deadline_ns != 0))
+			what = "a vote is not looked at when its time is up";
 		breaches += what != NULL;
 		if (what && fail)
 			fail(ctx, what);
@@ -553,13 +574,16 @@ void machine_votes(struct machine *m, uint64_t after,
 			return;
 }
 
-uint64_t machine_vote_due(struct machine *m, int64_t now_ns)
+bool machine_votes_timed(struct machine *m)
 {
-	const struct vote_table *t = machine_vote_table(m);
-	if (t->undecided == 0)
-		return 0;
-	for (const struct vote *v = t->votes; v; v = v->hh.next)
-		if (v->record->deadline_ns && v->record->deadline_ns <= now_ns)
-			return v->number;
-	return 0;
+	return machine_vote_table(m)->timed != NULL;
+}
+
+size_t machine_votes_due(struct machine *m, int64_t now_ns, uint64_t *numbers, size_t count)
+{
+	size_t found = 0;
+	for (const struct vote *v = machine_vote_table(m)->timed; v && found < count; v = v->next)
+		if (v->record->deadline_ns <= now_ns)
+			numbers[found++] = v->number;
+	return found;
 }

@@ -394,7 +394,7 @@ struct replica {
 		uint64_t nonce, session;
 	} own_requests[8]; /* reads and renewals that this leader asks itself for */
 	unsigned own_request_count;
-	uint64_t vote_expired_ms; /* the last one was proposed to end */
+	uint64_t votes_expired_ms; /* the last ones were proposed to end */
 	char failure[ERROR_BYTES]; /* why it cannot go on */
 	bool failure_told;
 	char trouble[ERROR_BYTES];

@@ -15,7 +15,8 @@
 #include "replica/internal.h"
 
 #define SILENT_ELECTIONS 3u
-#define VOTE_EXPIRY_MS 500u /* for one to be applied before the next is asked for */
+#define VOTE_EXPIRY_MS 500u /* for those to be applied that were asked for, before the next are */
+#define VOTE_EXPIRY_COUNT 64u
 
 /* The reader's nonces are even, the holder's odd. */
 static bool is_of_holder(uint64_t nonce)
@@ -425,22 +426,31 @@ static void expire_sessions(struct replica *r)
 	}
 }
 
-/* One at a time: the next one when this is applied. The machine looks at the time of the entry, which is ours too. */
-static void expire_votes(struct replica *r, uint64_t now_ms)
+static void expire_vote(struct replica *r, uint64_t vote)
 {
 	Coordfs__Command command = COORDFS__COMMAND__INIT;
 	Coordfs__VoteRequest expire = COORDFS__VOTE_REQUEST__INIT;
 
-	if (!r->standing.leads || !r->settled || !r->machine)
-		return;
-	expire.vote = machine_vote_due(r->machine, (int64_t)realtime_ns(r));
-	if (!expire.vote || now_ms - r->vote_expired_ms < VOTE_EXPIRY_MS)
-		return;
-	r->vote_expired_ms = now_ms;
+	expire.vote = vote;
 	expire.action = VOTE_ACTION_EXPIRE;
 	command.of_case = COORDFS__COMMAND__OF_VOTE;
 	command.vote = &expire;
 	lead_submit_own(r, &command);
+}
+
+/* Not all at once: there may be thousands. The machine looks at the time of the entry, which is ours too. */
+static void expire_votes(struct replica *r, uint64_t now_ms)
+{
+	uint64_t due[VOTE_EXPIRY_COUNT];
+	size_t count;
+
+	if (!r->standing.leads || !r->settled || !r->machine || now_ms - r->votes_expired_ms < VOTE_EXPIRY_MS)
+		return;
+	count = machine_votes_due(r->machine, (int64_t)realtime_ns(r), due, VOTE_EXPIRY_COUNT);
+	for (size_t i = 0; i < count; i++)
+		expire_vote(r, due[i]);
+	if (count > 0)
+		r->votes_expired_ms = now_ms;
 }
 
 static void renew(struct replica *r, uint64_t now_ms)
@@ -467,7 +477,8 @@ void lead_tick(struct replica *r, uint64_t now_ms)
 
 bool lead_is_busy(const struct replica *r)
 {
-	return r->net || (r->machine && machine_vote_due(r->machine, INT64_MAX)) || proposals_busy(r->proposals) || reader_busy(r->reader) || prober_busy(r->prober);
+	return r->net || (r->machine && machine_votes_timed(r->machine)) || proposals_busy(r->proposals) ||
+	       reader_busy(r->reader) || prober_busy(r->prober);
 }
 
 /* ---- life ---- */

@@ -275,8 +275,8 @@ void replica_kick(struct replica *r)
 
 static bool needs_tick(const struct replica *r)
 {
-	return r->state == REPLICA_JOINING || (r->started && (lead_is_busy(r) || cluster_is_busy(r))) || r->chores.mark_dirty || r->chores.sweep || r->closed ||
-	       snapshots_need_tick(r) || engine_needs_tick(r);
+	return r->state == REPLICA_JOINING || (r->started && (lead_is_busy(r) || cluster_is_busy(r))) ||
+	       r->chores.mark_dirty || r->chores.sweep || r->closed || snapshots_need_tick(r) || engine_needs_tick(r);
 }
 
 static void tick_started(struct replica *r, uint64_t now_ms)

@@ -200,20 +200,52 @@ static void test_bad_requests(void **state)
 	assert_int_equal(phase(f, v), VOTE_OPEN);
 }
 
+static uint64_t due(struct fixture *f, int64_t now_ns)
+{
+	uint64_t number;
+	return machine_votes_due(f->machine, now_ns, &number, 1) == 1 ? number : 0;
+}
+
 static void test_the_timeout(void **state)
 {
 	struct fixture *f = *state;
 	uint64_t v = prepared(f, VOTE_2PC);
 	int64_t deadline = machine_vote(f->machine, v)->deadline_ns;
-	assert_int_equal(machine_vote_due(f->machine, deadline - 1), 0);
-	assert_int_equal(machine_vote_due(f->machine, deadline), v);
+	assert_int_equal(due(f, deadline - 1), 0);
+	assert_int_equal(due(f, deadline), v);
 	assert_int_equal(ask(f, v, VOTE_ACTION_EXPIRE, 0), ERR_INVALID); /* the log's time counts */
 	f->time_ns = (uint64_t)deadline;
 	assert_int_equal(cast(f, v, "a", VOTE_YES), OK); /* late is what comes after the outcome */
 	assert_int_equal(ask(f, v, VOTE_ACTION_EXPIRE, 0), OK);
 	assert_reason(f, v, "not all have voted in time");
-	assert_int_equal(machine_vote_due(f->machine, INT64_MAX), 0);
+	assert_int_equal(due(f, INT64_MAX), 0);
 	assert_int_equal(ask(f, v, VOTE_ACTION_EXPIRE, 0), ERR_INVALID);
+}
+
+/* All that are due, as many as are asked for; those that are open have all the time they want. */
+static void test_many_time_out_at_once(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t numbers[100];
+	char name[16];
+	make(f, "open");
+	assert_false(machine_votes_timed(f->machine));
+	for (int i = 0; i < 80; i++) {
+		snprintf(name, sizeof name, "v%d", i);
+		numbers[i] = make(f, name);
+		enrol(f, numbers[i], "a");
+		assert_int_equal(ask(f, numbers[i], VOTE_ACTION_PREPARE, 0), OK);
+	}
+	assert_true(machine_votes_timed(f->machine));
+	f->time_ns = (uint64_t)machine_vote(f->machine, numbers[79])->deadline_ns;
+	assert_int_equal(machine_votes_due(f->machine, (int64_t)f->time_ns, numbers, 64), 64);
+	for (int i = 0; i < 64; i++)
+		assert_int_equal(ask(f, numbers[i], VOTE_ACTION_EXPIRE, 0), OK);
+	assert_int_equal(machine_votes_due(f->machine, (int64_t)f->time_ns, numbers, 64), 16);
+	for (int i = 0; i < 16; i++)
+		assert_int_equal(ask(f, numbers[i], VOTE_ACTION_EXPIRE, 0), OK);
+	assert_int_equal(machine_votes_due(f->machine, INT64_MAX, numbers, 100), 0);
+	assert_false(machine_votes_timed(f->machine));
 }
 
 /* All have voted yes: who does not acknowledge cannot hold it up. */
@@ -407,6 +439,7 @@ int main(void)
 		TEST(test_the_list_closes),
 		TEST(test_bad_requests),
 		TEST(test_the_timeout),
+		TEST(test_many_time_out_at_once),
 		TEST(test_the_timeout_of_precommit_commits),
 		TEST(test_expiry_is_the_clusters),
 		TEST(test_a_participant_dies_before_its_vote),
