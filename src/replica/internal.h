@@ -38,10 +38,6 @@
 
 #define ERROR_BYTES 512
 
-/* Bytes submitted to libraft and not applied yet. raft_uv promises room on disk for 4 MiB (its capacity threshold):
- * within it no append ever waits for a segment that a full disk cannot give. */
-#define INFLIGHT_BYTES_MAX (3u << 20)
-
 /* ---- outbox.c ---- */
 
 /* libraft's messages of this turn of the loop. */

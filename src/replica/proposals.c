@@ -20,9 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Sent in the present stream and not applied here: at most this, but always one. The count is for the leader: what
- * libraft does for an entry takes longer the more there are that are not committed (engine.c). */
-#define INFLIGHT_BYTES_MAX (3u << 20)
+/* Sent in the present stream and not applied here: at most this many, and INFLIGHT_BYTES_MAX, but always one. The count
+ * is for the leader: what libraft does for an entry takes longer the more there are that are not committed (engine.c). */
 #define INFLIGHT_COUNT_MAX 1024u
 #define HEAD_BYTES_MAX 64u /* of an Entry, in front of the command: six numbers with their tags */
 

@@ -22,6 +22,11 @@
 
 #include "machine/machine.h"
 
+/* Bytes of entries on their way and not applied yet: of a stream, as of all that was submitted to libraft. raft_uv
+ * promises room on disk for 4 MiB (its capacity threshold): within it no append ever waits for a segment that a full disk
+ * cannot give. */
+#define INFLIGHT_BYTES_MAX (3u << 20)
+
 typedef void (*proposal_done)(void *ctx, const struct reply *reply);
 
 struct proposals_port {
