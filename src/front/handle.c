@@ -79,10 +79,7 @@ static struct opened *opened_get(struct handles *t, uint64_t inode)
 		return NULL;
 	o->inode = inode;
 	HASH_ADD(hh, t->by_inode, inode, sizeof o->inode, o);
-	if (hash_has(o))
-		return o;
-	free(o);
-	return NULL;
+	return hash_kept(o);
 }
 
 static void orphan_free(struct orphan *orphan)
@@ -226,10 +223,7 @@ static struct lock_owner *owner_get(struct handle *h, uint64_t id)
 		return owner;
 	owner->id = id;
 	HASH_ADD(hh, h->opened->owners, id, sizeof owner->id, owner);
-	if (hash_has(owner))
-		return owner;
-	free(owner);
-	return NULL;
+	return hash_kept(owner);
 }
 
 static struct claim *claim_find(const struct handle *h, uint64_t id)

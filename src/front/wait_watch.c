@@ -32,10 +32,7 @@ static struct place *place_get(struct waits *w, const char *path, size_t size)
 	memcpy(p->path, path, size);
 	p->size = size;
 	HASH_ADD_KEYPTR(hh, w->places, p->path, size, p);
-	if (hash_has(p))
-		return p;
-	free(p);
-	return NULL;
+	return hash_kept(p);
 }
 
 static void place_drop(struct waits *w, struct place *p)
@@ -90,10 +87,7 @@ static struct object *object_get(struct waits *w, uint64_t inode)
 		return NULL;
 	o->inode = inode;
 	HASH_ADD(hh, w->objects, inode, sizeof o->inode, o);
-	if (hash_has(o))
-		return o;
-	free(o);
-	return NULL;
+	return hash_kept(o);
 }
 
 static void object_leave(struct waits *w, struct wait_handle *h)

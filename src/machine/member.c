@@ -123,10 +123,7 @@ static struct member *member_make(struct member_table *t, uint64_t id, const cha
 	member->info.name = member->name;
 	member->info.address = member->address;
 	HASH_ADD(hh, t->members, info.id, sizeof member->info.id, member);
-	if (hash_has(member))
-		return member;
-	free(member);
-	return NULL;
+	return hash_kept(member);
 }
 
 static void member_set_address(struct member *member, const char *address)

@@ -79,10 +79,7 @@ static struct session *session_make(struct session_table *t, uint64_t id)
 		return s;
 	s->id = id;
 	HASH_ADD(hh, t->sessions, id, sizeof s->id, s);
-	if (hash_has(s))
-		return s;
-	free(s);
-	return NULL;
+	return hash_kept(s);
 }
 
 static int session_put(struct context *c, const struct session *s)
@@ -203,10 +200,7 @@ static struct binding *binding_make(struct session *s, uint64_t number)
 		return NULL;
 	b->number = number;
 	HASH_ADD(hh, s->bindings, number, sizeof b->number, b);
-	if (hash_has(b))
-		return b;
-	free(b);
-	return NULL;
+	return hash_kept(b);
 }
 
 int session_bind(struct context *c, uint64_t session, uint64_t parent, struct bytes name, uint64_t *binding)

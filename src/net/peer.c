@@ -27,10 +27,7 @@ static struct peer *peer_add(struct net *n, uint64_t member)
 	p->member = member;
 	p->heard_ms = uv_now(n->loop);
 	HASH_ADD(hh, n->peers, member, sizeof p->member, p);
-	if (hash_has(p))
-		return p;
-	free(p);
-	return NULL;
+	return hash_kept(p);
 }
 
 static void peer_unlink(struct peer *p)

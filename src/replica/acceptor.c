@@ -69,10 +69,7 @@ static struct sender *sender_make(struct acceptor *a, uint64_t id)
 		return NULL;
 	s->id = id;
 	HASH_ADD(hh, a->senders, id, sizeof s->id, s);
-	if (hash_has(s))
-		return s;
-	free(s);
-	return NULL;
+	return hash_kept(s);
 }
 
 bool acceptor_wants(struct acceptor *a, uint64_t from, uint64_t term, uint64_t stream, uint64_t position,

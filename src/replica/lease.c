@@ -181,10 +181,7 @@ int keeper_know(struct keeper *k, uint64_t session, unsigned ttl_ms, uint64_t no
 	l->ttl_ms = ttl_ms;
 	grant(l, now_ms);
 	HASH_ADD(hh, k->leases, session, sizeof l->session, l);
-	if (hash_has(l))
-		return 0;
-	free(l);
-	return ERR_NO_MEMORY;
+	return hash_kept(l) ? 0 : ERR_NO_MEMORY;
 }
 
 void keeper_forget(struct keeper *k, uint64_t session)
