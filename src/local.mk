@@ -55,13 +55,14 @@ src_libcoordfs_a_SOURCES = \
 	src/front/notes.c src/front/notes.h \
 	src/front/owed.c src/front/owed.h \
 	src/front/parse.c src/front/parse.h \
-	src/front/poll.c \
+	src/front/poll.c src/front/poll.h \
 	src/front/readme.c \
 	src/front/reply.c \
 	src/front/static.c src/front/static.h \
 	src/front/status.c \
 	src/front/status_text.c src/front/status_text.h \
 	src/front/text.c src/front/text.h \
+	src/front/timer.h \
 	src/front/transaction_ctl.c \
 	src/front/transaction_end.c \
 	src/front/transaction_read.c \

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "front/eventual.h"
 #include "front/owed.h"
+#include "front/poll.h"
 
 /* A process, or an open file description, that asked for fcntl locks of an inode; through which handles. There may be
  * thousands, each with one handle. */
@@ -142,8 +143,7 @@ void handle_free(struct handles *t, struct handle *h)
 	while (h->claims)
 		claim_free(h->claims);
 	handle_truncates(h, false);
-	if (h->poll)
-		fuse_pollhandle_destroy(h->poll);
+	poll_drop(&h->poll);
 	text_fini(&h->text);
 	DL_DELETE(o->handles, h);
 	free(h);
@@ -434,17 +434,6 @@ void handle_propose_unasked(struct front *f, struct handle *h, const Coordfs__Co
 
 /* ---- events ---- */
 
-static void wake(struct handle *h)
-{
-	struct fuse_pollhandle *poll = h->poll;
-
-	if (!poll)
-		return;
-	h->poll = NULL;
-	fuse_lowlevel_notify_poll(poll);
-	fuse_pollhandle_destroy(poll);
-}
-
 void handles_changed(struct handles *t, uint64_t inode)
 {
 	struct opened *o = opened_find(t, inode);
@@ -454,7 +443,7 @@ void handles_changed(struct handles *t, uint64_t inode)
 		return;
 	DL_FOREACH (o->handles, h) {
 		h->changed = true;
-		wake(h);
+		poll_wake(&h->poll);
 	}
 }
 
@@ -469,7 +458,7 @@ void handles_lost(struct handles *t, uint64_t inode, uint64_t handle_number)
 		if (h->number != handle_number)
 			continue;
 		h->lost = true;
-		wake(h);
+		poll_wake(&h->poll);
 	}
 }
 
@@ -485,7 +474,7 @@ void handles_lost_all(struct handles *t, struct numbers *inodes)
 			if (h->lost || !holds_any(h))
 				continue;
 			h->lost = any = true;
-			wake(h);
+			poll_wake(&h->poll);
 		}
 		if (any)
 			numbers_add(inodes, o->inode); /* without memory its processes get no signal */
@@ -522,7 +511,7 @@ void handles_restored(struct front *f)
 		DL_FOREACH (o->handles, h) {
 			h->changed = true;
 			h->lost = h->lost || (holds_any(h) && !h->confirmed);
-			wake(h);
+			poll_wake(&h->poll);
 		}
 }
 

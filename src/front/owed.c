@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "front/timer.h"
+
 enum { RETRY_MS = 500 };
 
 struct item {
@@ -25,31 +27,22 @@ static void on_timer(uv_timer_t *timer);
 int owed_new(struct front *f)
 {
 	struct owed *o = calloc(1, sizeof *o);
-	uv_timer_t *timer = malloc(sizeof *timer);
 
-	if (!o || !timer) {
+	if (!o)
+		return ERR_NO_MEMORY;
+	o->timer = timer_new(f);
+	if (!o->timer) {
 		free(o);
-		free(timer);
 		return ERR_NO_MEMORY;
 	}
-	uv_timer_init(f->loop, timer);
-	timer->data = f;
-	o->timer = timer;
 	f->owed = o;
 	return OK;
 }
 
-static void on_closed(uv_handle_t *timer)
-{
-	free(timer);
-}
-
 void owed_stop(struct front *f)
 {
-	if (!f->owed || !f->owed->timer)
-		return;
-	uv_close((uv_handle_t *)f->owed->timer, on_closed);
-	f->owed->timer = NULL;
+	if (f->owed)
+		timer_end(&f->owed->timer);
 }
 
 static void item_free(struct item *i)

@@ -4,6 +4,8 @@
 
 #include <poll.h>
 
+#include "front/poll.h"
+
 static unsigned events_of(const struct handle *h)
 {
 	if (h->lost)
@@ -11,16 +13,11 @@ static unsigned events_of(const struct handle *h)
 	return POLLOUT | POLLWRNORM | (h->changed ? POLLIN | POLLRDNORM : 0);
 }
 
-/* With a poll handle the kernel waits for a notification; it replaces the one before. */
 void files_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, struct fuse_pollhandle *poll)
 {
 	struct handle *h = handle_of(fi);
 
 	(void)node;
-	if (poll) {
-		if (h->poll)
-			fuse_pollhandle_destroy(h->poll);
-		h->poll = poll;
-	}
+	poll_keep(&h->poll, poll);
 	fuse_reply_poll(req, events_of(h));
 }

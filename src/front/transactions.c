@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "front/static.h"
+#include "front/timer.h"
 #include "front/virtual.h"
 
 /* More than may be open at once: those that were removed keep theirs until the kernel has forgotten them. */
@@ -28,23 +29,16 @@ static void on_timer(uv_timer_t *timer);
 int transactions_new(struct front *f)
 {
 	struct transactions *all = calloc(1, sizeof *all);
-	uv_timer_t *timer = malloc(sizeof *timer);
 
-	if (!all || !timer) {
+	if (!all)
+		return ERR_NO_MEMORY;
+	all->timer = timer_new(f);
+	if (!all->timer) {
 		free(all);
-		free(timer);
 		return ERR_NO_MEMORY;
 	}
-	uv_timer_init(f->loop, timer);
-	timer->data = f;
-	all->timer = timer;
 	f->transactions = all;
 	return OK;
-}
-
-static void on_timer_closed(uv_handle_t *timer)
-{
-	free(timer);
 }
 
 void transactions_stop(struct front *f)
@@ -59,8 +53,7 @@ void transactions_stop(struct front *f)
 		if (t && t->state == TXN_ACTIVE)
 			txn_rollback(t, "unmounted", t->operations > 0, NULL);
 	}
-	uv_close((uv_handle_t *)all->timer, on_timer_closed);
-	all->timer = NULL;
+	timer_end(&all->timer);
 }
 
 void transactions_drop_views(struct front *f)

@@ -21,7 +21,9 @@
 #include "front/eventual.h"
 #include "front/info_text.h"
 #include "front/parse.h"
+#include "front/poll.h"
 #include "front/static.h"
+#include "front/timer.h"
 #include "front/virtual.h"
 #include "front/wait_handle.h"
 
@@ -325,17 +327,6 @@ static void answer(struct front *f, struct wait_handle *h)
 	}
 }
 
-static void wake(struct wait_handle *h)
-{
-	struct fuse_pollhandle *poll = h->poll;
-
-	if (!poll)
-		return;
-	h->poll = NULL;
-	fuse_lowlevel_notify_poll(poll);
-	fuse_pollhandle_destroy(poll);
-}
-
 static void undue(struct waits *w, struct wait_handle *h)
 {
 	if (h->is_due)
@@ -354,7 +345,7 @@ static void on_timer(uv_timer_t *timer)
 		if (h->reads)
 			answer(f, h);
 		if (h->poll && h->look(f, h, NULL, NULL) != QUEUED)
-			wake(h);
+			poll_wake(&h->poll);
 	}
 }
 
@@ -369,17 +360,12 @@ void wait_due(struct front *f, struct wait_handle *h)
 	uv_timer_start(w->timer, on_timer, 0, 0);
 }
 
-/* With a poll handle the kernel waits for a notification; it replaces the one before. */
 static void wait_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, struct fuse_pollhandle *poll)
 {
 	struct wait_handle *h = handle_of(fi);
 
 	(void)node;
-	if (poll) {
-		if (h->poll)
-			fuse_pollhandle_destroy(h->poll);
-		h->poll = poll;
-	}
+	poll_keep(&h->poll, poll);
 	fuse_reply_poll(req, h->look(front_of(req), h, NULL, NULL) == QUEUED ? 0 : POLLIN | POLLRDNORM);
 }
 
@@ -477,8 +463,7 @@ static void handle_free(struct front *f, struct wait_handle *h)
 	watch_end(f, h);
 	undue(w, h);
 	DL_DELETE(w->handles, h);
-	if (h->poll)
-		fuse_pollhandle_destroy(h->poll);
+	poll_drop(&h->poll);
 	text_fini(&h->text);
 	free(h);
 }
@@ -599,36 +584,25 @@ const struct fuse_lowlevel_ops wait_file_class_ops = {
 int wait_start(struct front *f)
 {
 	struct waits *w = calloc(1, sizeof *w);
-	uv_timer_t *timer = malloc(sizeof *timer);
 
-	if (w)
-		w->changes = changes_new();
-	if (!w || !timer || !w->changes) {
-		if (w)
-			changes_free(w->changes);
+	if (!w)
+		return ERR_NO_MEMORY;
+	w->changes = changes_new();
+	w->timer = w->changes ? timer_new(f) : NULL;
+	if (!w->timer) {
+		changes_free(w->changes);
 		free(w);
-		free(timer);
 		return ERR_NO_MEMORY;
 	}
-	uv_timer_init(f->loop, timer);
-	timer->data = f;
-	w->timer = timer;
 	f->waits = w;
 	changes_begin(w->changes, machine_applied(replica_machine(f->replica)));
 	return OK;
 }
 
-static void on_closed(uv_handle_t *timer)
-{
-	free(timer);
-}
-
 void wait_stop(struct front *f)
 {
-	if (!f->waits || !f->waits->timer)
-		return;
-	uv_close((uv_handle_t *)f->waits->timer, on_closed);
-	f->waits->timer = NULL;
+	if (f->waits)
+		timer_end(&f->waits->timer);
 }
 
 void wait_free(struct front *f)

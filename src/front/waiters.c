@@ -39,6 +39,7 @@
 #include <utlist.h>
 
 #include "front/owed.h"
+#include "front/timer.h"
 
 enum { TICK_MS = 250, GRACE_MS = 1000 };
 
@@ -83,31 +84,22 @@ static void on_timer(uv_timer_t *timer);
 int waiters_new(struct front *f)
 {
 	struct waiters *all = calloc(1, sizeof *all);
-	uv_timer_t *timer = malloc(sizeof *timer);
 
-	if (!all || !timer) {
+	if (!all)
+		return ERR_NO_MEMORY;
+	all->timer = timer_new(f);
+	if (!all->timer) {
 		free(all);
-		free(timer);
 		return ERR_NO_MEMORY;
 	}
-	uv_timer_init(f->loop, timer);
-	timer->data = f;
-	all->timer = timer;
 	f->waiters = all;
 	return OK;
 }
 
-static void on_closed(uv_handle_t *timer)
-{
-	free(timer);
-}
-
 void waiters_stop(struct front *f)
 {
-	if (!f->waiters || !f->waiters->timer)
-		return;
-	uv_close((uv_handle_t *)f->waiters->timer, on_closed);
-	f->waiters->timer = NULL;
+	if (f->waiters)
+		timer_end(&f->waiters->timer);
 }
 
 static void schedule(struct waiters *all, uint64_t after_ms)
