@@ -37,47 +37,69 @@ static struct wait_handle *handle_of(const struct fuse_file_info *fi)
 /* A change of the object under another name than the path is one here, too. But the history says of an inode only where
  * it is now: before the last name came or went here it may have been elsewhere. */
 struct match {
+	struct front *front;
+	const struct wait_handle *handle;
 	size_t first;
-	size_t objects_from; /* records from which on an inode counts, too */
+	size_t objects_from; /* records from which on an inode counts, too; looked for when it is first asked */
+	bool is_known;
 };
 
-static bool concerns(const struct wait_handle *h, const struct match *m, size_t number, const struct change *change)
+static bool has_another_path(const struct match *m)
 {
-	switch (change_place(change, h->place->path, h->place->size)) {
+	const struct wait_handle *h = m->handle;
+	const char *path;
+	int size = changes_path(m->front->waits->changes, front_view(m->front), h->object->inode, &path);
+
+	return size >= 0 && ((size_t)size != h->place->size || memcmp(path, h->place->path, h->place->size) != 0);
+}
+
+static size_t objects_from(const struct match *m, size_t from)
+{
+	const struct changes *c = m->front->waits->changes;
+	const struct place *p = m->handle->place;
+	size_t count = changes_count(c);
+	const struct change *change;
+	enum change_place place;
+
+	if (!has_another_path(m))
+		return count;
+	for (; count > from; count--) {
+		change = changes_at(c, count - 1);
+		if (change->kind == CHANGE_CHANGED)
+			continue;
+		place = change_place(change, p->path, p->size);
+		if (place == CHANGE_THERE || place == CHANGE_ABOVE)
+			break;
+	}
+	return count;
+}
+
+/* Records are asked about in their order. */
+static bool is_of_object(struct match *m, size_t number, const struct change *change)
+{
+	const struct object *object = m->handle->object;
+
+	if (!object || change->inode != object->inode)
+		return false;
+	if (!m->is_known)
+		m->objects_from = objects_from(m, number);
+	m->is_known = true;
+	return number >= m->objects_from;
+}
+
+static bool concerns(struct match *m, size_t number, const struct change *change)
+{
+	const struct place *p = m->handle->place;
+
+	switch (change_place(change, p->path, p->size)) {
 	case CHANGE_THERE:
 	case CHANGE_BELOW:
 		return true;
 	case CHANGE_ABOVE:
 		return change->kind == CHANGE_REMOVED || change->is_moved;
 	default:
-		return number >= m->objects_from && h->object && change->inode == h->object->inode;
+		return is_of_object(m, number, change);
 	}
-}
-
-static bool has_another_path(struct front *f, const struct wait_handle *h)
-{
-	const char *path;
-	int size = h->object ? changes_path(f->waits->changes, front_view(f), h->object->inode, &path) : -1;
-
-	return size >= 0 && ((size_t)size != h->place->size || memcmp(path, h->place->path, h->place->size) != 0);
-}
-
-static size_t objects_from(struct front *f, const struct wait_handle *h, size_t from)
-{
-	const struct changes *c = f->waits->changes;
-	size_t count = changes_count(c);
-	const struct change *change;
-	enum change_place place;
-
-	if (!has_another_path(f, h))
-		return count;
-	for (; count > from; count--) {
-		change = changes_at(c, count - 1);
-		place = change_place(change, h->place->path, h->place->size);
-		if (change->kind != CHANGE_CHANGED && (place == CHANGE_THERE || place == CHANGE_ABOVE))
-			break;
-	}
-	return count;
 }
 
 static int find(struct front *f, struct wait_handle *h, struct match *m)
@@ -90,10 +112,9 @@ static int find(struct front *f, struct wait_handle *h, struct match *m)
 		return QUEUED;
 	if (h->seen < changes_floor(c))
 		return ERR_NO_DATA;
-	m->first = changes_after(c, h->seen);
-	m->objects_from = objects_from(f, h, m->first);
+	*m = (struct match){.front = f, .handle = h, .first = changes_after(c, h->seen)};
 	for (; m->first < changes_count(c); m->first++) {
-		if (!concerns(h, m, m->first, changes_at(c, m->first)))
+		if (!concerns(m, m->first, changes_at(c, m->first)))
 			continue;
 		h->seen = changes_at(c, m->first)->revision - 1;
 		return OK;
@@ -171,7 +192,7 @@ static void print_there(const struct telling *t, const struct change *change, en
 	print_line(t->out, change->revision, kind, name);
 }
 
-static void print_revision(struct telling *t, const struct match *m)
+static void print_revision(struct telling *t, struct match *m)
 {
 	const struct changes *c = t->front->waits->changes;
 	const uint64_t revision = changes_at(c, m->first)->revision;
@@ -183,7 +204,7 @@ static void print_revision(struct telling *t, const struct match *m)
 		place = change_place(change, p->path, p->size);
 		if (place == CHANGE_BELOW)
 			print_below(t, change);
-		else if (concerns(t->handle, m, i, change))
+		else if (concerns(m, i, change))
 			print_there(t, change, place);
 	}
 }
