@@ -88,6 +88,9 @@ struct run_terminal {
 void run_terminal_open(struct run_terminal *t, bool *give);
 /* The group gets it, if it is ours to give. SIGTTOU must be blocked. False: it is not. */
 bool run_terminal_give(struct run_terminal *t);
+/* Had the group it, and has it not now? Nobody says when it is ours again: a shell sends no signal to a job that runs in
+ * the background when it brings it to the foreground. */
+bool run_terminal_is_missed(const struct run_terminal *t);
 void run_terminal_take(struct run_terminal *t); /* back, if the group has it */
 
 /* ---- run_command.c ---- */

@@ -18,6 +18,7 @@
 #include "run.h"
 #include "tool.h"
 
+#define TERMINAL_MS 100    /* how long a command that is in the foreground again may be without the terminal */
 #define LAST_WORD_MS 20000 /* how long the guard may take to be done; it is never that long while the mount answers */
 
 static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
@@ -246,11 +247,15 @@ static bool has_ended(const struct runner *r)
 static void watch(struct runner *r)
 {
 	struct pollfd files[2] = {{.events = POLLIN}, {.events = POLLIN}};
+	int count;
 
 	while (!has_ended(r)) {
 		files[0].fd = r->signals;
 		files[1].fd = r->guard;
-		if (poll(files, 2, -1) < 0)
+		count = poll(files, 2, run_terminal_is_missed(&r->terminal) ? TERMINAL_MS : -1);
+		if (count == 0)
+			run_terminal_give(&r->terminal);
+		if (count <= 0)
 			continue;
 		if (files[0].revents)
 			take_signal(r);

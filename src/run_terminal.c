@@ -25,6 +25,11 @@ bool run_terminal_give(struct run_terminal *t)
 	return true;
 }
 
+bool run_terminal_is_missed(const struct run_terminal *t)
+{
+	return t->given && t->fd >= 0 && tcgetpgrp(t->fd) != t->group;
+}
+
 void run_terminal_take(struct run_terminal *t)
 {
 	if (t->fd >= 0 && tcgetpgrp(t->fd) == t->group)

@@ -228,7 +228,7 @@ t_ctrl_c_and_ctrl_z_at_a_terminal() {
 		send jobs\n
 		want Running
 		send fg\n
-		job run -l
+		job sleep 1001
 		send \x03
 		want ready$
 		send flock -n $L/t echo it is fr''ee\n
