@@ -41,7 +41,7 @@
 #include "front/owed.h"
 #include "front/timer.h"
 
-enum { TICK_MS = 250, GRACE_MS = 1000 };
+enum { TICK_MS = 250, GRACE_MS = 1000, LIMIT_TOLD_MS = 60000 };
 
 /* The request that is on its way for a waiter. It outlives him when the session ends. */
 struct asking {
@@ -76,6 +76,7 @@ struct waiter {
 struct waiters {
 	struct waiter *list, *by_sequence;
 	unsigned abandoned;
+	uint64_t limit_told_ms;
 	uv_timer_t *timer; /* NULL: stopped */
 };
 
@@ -180,11 +181,12 @@ static void reply(struct waiter *w, int code, bool in_interrupt)
 	reply_code(req, code);
 }
 
-static void answer(struct waiter *w, int code)
+/* text: NULL, or the machine's words. */
+static void answer(struct waiter *w, int code, const char *text)
 {
 	note_outcome(w, code);
 	if (code < 0 && code != ERR_INTERRUPTED)
-		note_error(w->front, w->lock.inode, code, NULL);
+		note_error(w->front, w->lock.inode, code, text);
 	reply(w, code, false);
 }
 
@@ -207,7 +209,29 @@ static void retire(struct waiter *w)
 static void end(struct waiter *w, int code)
 {
 	if (w->req)
-		answer(w, code);
+		answer(w, code, NULL);
+	retire(w);
+}
+
+/* A user, or all together, has as many locks as may be: the log says so now and then, for who else would look? */
+static void tell_limit(struct waiter *w, const char *text)
+{
+	struct waiters *all = w->front->waiters;
+	uint64_t now = uv_now(w->front->loop);
+
+	if (all->limit_told_ms && now - all->limit_told_ms < LIMIT_TOLD_MS)
+		return;
+	all->limit_told_ms = now;
+	log_line(w->front->log, LOG_LEVEL_WARNING, "a lock was refused (ENOLCK): %s", text);
+}
+
+/* By the machine. */
+static void denied(struct waiter *w, const struct reply *r)
+{
+	if (r->code == ERR_NO_LOCKS)
+		tell_limit(w, *r->text ? r->text : error_text(r->code));
+	if (w->req)
+		answer(w, r->code, r->text);
 	retire(w);
 }
 
@@ -416,9 +440,9 @@ static void granted(struct waiter *w)
 		end(w, OK);
 }
 
-static void decided(struct waiter *w, int code)
+static void decided(struct waiter *w, const struct reply *r)
 {
-	switch (code) {
+	switch (r->code) {
 	case QUEUED:
 		queued(w);
 		break;
@@ -432,10 +456,10 @@ static void decided(struct waiter *w, int code)
 	case ERR_NO_QUORUM:
 	case ERR_NO_SPACE:
 	case ERR_NO_MEMORY:
-		refused(w, code);
+		refused(w, r->code);
 		break;
 	default:
-		end(w, code);
+		denied(w, r);
 	}
 }
 
@@ -449,7 +473,7 @@ static void on_asked(void *ctx, const struct reply *reply)
 		return;
 	w->asking = NULL;
 	if (!w->over)
-		decided(w, reply->code);
+		decided(w, reply);
 }
 
 static struct waiter *waiter_new(struct front *f, fuse_req_t req, struct handle *h, uint64_t owner,

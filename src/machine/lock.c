@@ -90,9 +90,11 @@ static bool is_full(const struct context *c, const struct lock *want, struct rep
 	unsigned more = growth(t, want);
 	uint64_t users = lock_user_of(t, want->uid).holders;
 	if (more > 0 && t->holders + more > t->holders_limit)
-		refuse(r, ERR_NO_LOCKS, "%llu locks are held", (unsigned long long)t->holders);
+		refuse(r, ERR_NO_LOCKS, "%llu locks are held, and no more may be",
+		       (unsigned long long)t->holders);
 	else if (more > 0 && counts_users(c, want) && users + more > t->user_holders_limit)
-		refuse(r, ERR_NO_LOCKS, "uid %u holds %llu locks", want->uid, (unsigned long long)users);
+		refuse(r, ERR_NO_LOCKS, "uid %u holds %llu locks, and may hold no more", want->uid,
+		       (unsigned long long)users);
 	return r->code != 0;
 }
 
@@ -156,9 +158,11 @@ static bool may_wait(const struct context *c, const struct lock *want, struct re
 	if (find_waiter(t, want->session, want->sequence))
 		refuse(r, ERR_INVALID, "request %llu waits already", (unsigned long long)want->sequence);
 	else if (t->waiters >= t->waiters_limit)
-		refuse(r, ERR_NO_LOCKS, "%llu requests are waiting", (unsigned long long)t->waiters);
+		refuse(r, ERR_NO_LOCKS, "%llu requests wait for locks, and no more may",
+		       (unsigned long long)t->waiters);
 	else if (counts_users(c, want) && users >= t->user_waiters_limit)
-		refuse(r, ERR_NO_LOCKS, "%llu requests of uid %u are waiting", (unsigned long long)users, want->uid);
+		refuse(r, ERR_NO_LOCKS, "%llu requests of uid %u wait for locks, and no more may",
+		       (unsigned long long)users, want->uid);
 	else if (want->kind != LOCK_KIND_FLOCK && lock_would_deadlock(t, want))
 		refuse(r, ERR_DEADLOCK, "a holder of the lock waits, directly or not, for this process");
 	return r->code == 0;
