@@ -302,34 +302,22 @@ t_stop_and_continue_interrupts_or_goes_on_but_leaves_no_ghost() {
 	assert_free stop
 }
 
-t_a_storm_of_signals_leaves_no_ghost() {
+# storm NAME LOCK UNLOCK, for op: a signal each millisecond; every process wants the lock 40 times, in turn with the others
+storm() {
 	local i
 	for i in {1..6}; do
-		# a signal each millisecond; every process wants the lock 40 times, in turn with the others
-		"$OP" open 'O_RDWR|O_CREAT' "$(mount_of "$i")/locks/storm" : alarm 1 1 $(for _ in {1..40}; do
-			echo ": try 1000000 flock ex : sleep 1 : try 1000000 flock un"
+		"$OP" open 'O_RDWR|O_CREAT' "$(mount_of "$i")/locks/$1" : alarm 1 1 $(for _ in {1..40}; do
+			echo ": try 1000000 $2 : sleep 1 : try 1000000 $3"
 		done) >"$W/storm.$i" &
 	done
 	wait
 	assert_eq "$(cat "$W"/storm.* | grep -cx '[0-9]*')" 6 "$(cat "$W"/storm.*)"
-	wait_until 10 has_holders locks/storm 0
-	assert_eq "$(waiters locks/storm)" 0
-	assert_free storm
+	wait_until 10 has_holders "locks/$1" 0
+	assert_eq "$(waiters "locks/$1")" 0
+	assert_free "$1"
 }
-
-t_a_storm_of_signals_on_ranges_leaves_no_ghost() {
-	local i
-	for i in {1..6}; do
-		"$OP" open 'O_RDWR|O_CREAT' "$(mount_of "$i")/locks/storm2" : alarm 1 1 $(for _ in {1..40}; do
-			echo ": try 1000000 lockw w 0 10 : sleep 1 : try 1000000 lockw u 0 10"
-		done) >"$W/storm.$i" &
-	done
-	wait
-	assert_eq "$(cat "$W"/storm.* | grep -cx '[0-9]*')" 6 "$(cat "$W"/storm.*)"
-	wait_until 10 has_holders locks/storm2 0
-	assert_eq "$(waiters locks/storm2)" 0
-	assert_free storm2
-}
+t_a_storm_of_signals_leaves_no_ghost() { storm storm 'flock ex' 'flock un'; }
+t_a_storm_of_signals_on_ranges_leaves_no_ghost() { storm storm2 'lockw w 0 10' 'lockw u 0 10'; }
 
 # ---- byte ranges ---------------------------------------------------------------------------------------------------
 

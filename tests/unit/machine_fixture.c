@@ -62,6 +62,22 @@ void fixture_fini(struct fixture *f)
 	overlay_free(f->memory);
 }
 
+int fixture_setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+	assert_non_null(f);
+	fixture_init(f);
+	*state = f;
+	return 0;
+}
+
+int fixture_teardown(void **state)
+{
+	fixture_fini(*state);
+	free(*state);
+	return 0;
+}
+
 /* ---- commands ---- */
 
 static void breach(void *ctx, const char *what)

@@ -33,6 +33,9 @@ struct fixture {
 
 void fixture_init(struct fixture *f);
 void fixture_fini(struct fixture *f);
+/* The same for cmocka: *state is a fixture. */
+int fixture_setup(void **state);
+int fixture_teardown(void **state);
 
 /* Apply under (session, sequence) at the next index. */
 struct reply fixture_apply_as(struct fixture *f, uint64_t session, uint64_t sequence, const Coordfs__Command *q);

@@ -14,22 +14,6 @@
 #define SH LOCK_MODE_SHARED
 #define EX LOCK_MODE_EXCLUSIVE
 
-static int setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof *f);
-	assert_non_null(f);
-	fixture_init(f);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_fini(*state);
-	free(*state);
-	return 0;
-}
-
 static struct reply flock_as(struct fixture *f, uint64_t owner, enum lock_mode mode, bool wait)
 {
 	return lock_ask(f, &(struct asked){.inode = FILE_A, .kind = LOCK_KIND_FLOCK, .mode = mode, .end = UINT64_MAX,
@@ -920,7 +904,7 @@ static void test_a_failed_write_is_no_refusal(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, fixture_setup, fixture_teardown)
 		TEST(exclusive_excludes_and_queues),
 		TEST(readers_share),
 		TEST(a_reader_waits_behind_a_waiting_writer),

@@ -10,20 +10,6 @@
 #include "machine/transaction.h"
 #include "machine_fixture.h"
 
-static int setup(void **state)
-{
-	static struct fixture f;
-	fixture_init(&f);
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_fini(*state);
-	return 0;
-}
-
 /* ---- names ---- */
 
 static void test_genesis_makes_the_trees(void **state)
@@ -960,7 +946,7 @@ static void test_a_view_is_torn_when_it_costs_too_much(void **state)
 	transaction_free(young);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
 {

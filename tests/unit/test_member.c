@@ -8,20 +8,6 @@
 
 #define TOKEN "token-----------"
 
-static int setup(void **state)
-{
-	static struct fixture f;
-	fixture_init(&f);
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_fini(*state);
-	return 0;
-}
-
 /* ---- commands ---- */
 
 static struct reply add_with(struct fixture *f, const char *name, const char *address, const char *token, uint64_t id)
@@ -318,7 +304,7 @@ static void test_an_impossible_member_in_an_image_is_refused(void **state)
 	assert_int_equal(machine_load_end(f->machine, &meta), OK);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
 {

@@ -5,20 +5,6 @@
 
 #include "machine_fixture.h"
 
-static int setup(void **state)
-{
-	static struct fixture f;
-	fixture_init(&f);
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_fini(*state);
-	return 0;
-}
-
 /* ---- requests ---- */
 
 static struct reply ask_named(struct fixture *f, uint64_t vote, enum vote_action action, const char *name, uint64_t value)
@@ -427,7 +413,7 @@ static void test_not_before_all_are_upgraded(void **state)
 	assert_int_equal(level_of_field(&coordfs__command__descriptor, COORDFS__COMMAND__OF_VOTE), LEVEL_2);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int main(void)
 {
