@@ -18,6 +18,7 @@
  *     -m MEMBERS    the mount is one of a cluster of so many, all with their data on this disk,
  *     -p TRIPS      and an operation on it waits for so many round trips at least: 1 on the leader's, 2 on another
  *     -z ENDPOINT   where `bench echo` answers
+ *     -M MOUNT      another one of that cluster, for what goes between two
  *
  * How to read the tables
  *
@@ -53,7 +54,14 @@
  * its ratios differ from 1.00 is the error of this machine on this day. --one-cpu and --two-cpus take the choice away.
  *
  * Rows that end in "one file" make all clients want the same lock: a queue, no work side by side. Their p50 is the
- * wait for the whole queue. O_EXCL on one name has no queue but clients that poll, as shells do.
+ * wait for the whole queue. O_EXCL on one name has no queue but clients that poll, as shells do. "two mounts": every
+ * second client works on the other mount (-M).
+ *
+ * A lock is handed over to another mount when one who holds it there gives it back, while another waits for it here, and
+ * the other way round. What counts is from the call of the one to the return of the other. This, and a pair of lock and
+ * unlock that nobody contends with, is compared with one commit: what an addition to a counter takes on the same mounts,
+ * in the same rounds. On a hot lock each grant needs a commit after the one before: who has it next is told when the
+ * unlock is committed.
  *
  * The goals' table shows medians, the ratio as the median of each round's own ratio, and its range over the rounds: a
  * wide range means that the machine was busy with something else. "quiet" is the ratio of what each side reached in its
@@ -82,6 +90,7 @@
 #define FILL_CLIENTS 64
 #define LIST_GOAL_S 1.0
 #define CLUSTER_GOAL_PER_S 20000
+#define GRANTS_GOAL_PER_S 2000
 
 struct options {
 	struct plan plan;
@@ -90,6 +99,7 @@ struct options {
 	const char *only;
 	unsigned int entries;
 	unsigned int members;
+	struct place other;
 	char stem[32];
 };
 
@@ -105,7 +115,9 @@ struct bench {
 
 static bool is_wanted(const struct options *options, const struct operation *operation, unsigned int clients)
 {
-	if (operation->contended && clients == 1)
+	if ((operation->contended && clients == 1) || (operation->clients && operation->clients != clients))
+		return false;
+	if (operation->between && !options->plan.places[SUBJECT].other)
 		return false;
 	return !options->only || strstr(operation->name, options->only);
 }
@@ -137,6 +149,14 @@ static void measure_clients(struct bench *bench, unsigned int clients)
 			measure_operation(bench, operation, clients);
 }
 
+static void measure_hand_over(struct bench *bench)
+{
+	report_head(2);
+	for (const struct operation *operation = lock_operations; operation->name; operation++)
+		if (operation->clients == 2)
+			measure_operation(bench, operation, 2);
+}
+
 static const struct row *row_find(const struct bench *bench, const char *name, unsigned int clients)
 {
 	for (unsigned int i = 0; i < bench->row_count; i++)
@@ -165,6 +185,38 @@ static void goal_latency(const struct bench *bench, const char *name, const char
 	});
 }
 
+static void goal_commit(const char *name, const struct row *row, double wanted)
+{
+	if (!row)
+		return;
+	report_goal(&(struct goal){
+		.name = name,
+		.unit = "us",
+		.measured = row_figure(row, SUBJECT, P50_US),
+		.limit = row_figure(row, COMMIT, P50_US),
+		.ratio = row_commit_ratio(row),
+		.quiet = row_commit_quiet(row),
+		.wanted = wanted,
+	});
+}
+
+static void goal_grants(const char *name, const struct row *row)
+{
+	double per_s = row ? row_figure(row, SUBJECT, PER_S) : 0;
+
+	if (!row)
+		return;
+	report_goal(&(struct goal){
+		.name = name,
+		.unit = "us",
+		.measured = per_s > 0 ? 1e6 / per_s : 0,
+		.limit = row_figure(row, COMMIT, P50_US),
+		.ratio = row_grant_ratio(row),
+		.quiet = row_grant_quiet(row),
+		.wanted = 1.5,
+	});
+}
+
 static void goal_rate(const struct bench *bench, enum side null, const char *how)
 {
 	const struct row *row = row_find(bench, OPERATION_ADD, bench->options->clients);
@@ -185,9 +237,10 @@ static void goal_rate(const struct bench *bench, enum side null, const char *how
 	});
 }
 
-static void goal_cluster_rate(const struct bench *bench)
+/* what: with a place for the number of clients */
+static void goal_absolute_rate(const struct bench *bench, const char *operation, const char *what, double wanted)
 {
-	const struct row *row = row_find(bench, OPERATION_ADD, bench->options->clients);
+	const struct row *row = row_find(bench, operation, bench->options->clients);
 	double values[ROUNDS_MAX];
 	char name[64];
 
@@ -195,14 +248,28 @@ static void goal_cluster_rate(const struct bench *bench)
 		return;
 	for (unsigned int round = 0; round < row->round_count; round++)
 		values[round] = row->slices[SUBJECT][round].per_s;
-	snprintf(name, sizeof name, "%u clients adding to one counter", row->clients);
-	report_absolute_rate(name, spread_of(values, row->round_count), CLUSTER_GOAL_PER_S, "/s");
+	snprintf(name, sizeof name, "%u clients %s", row->clients, what);
+	report_absolute_rate(name, spread_of(values, row->round_count), wanted, "/s");
+}
+
+static void goal_locks(const struct bench *bench)
+{
+	unsigned int clients = bench->options->clients;
+
+	goal_commit("flock + unlock to one commit, p50, 1 client", row_find(bench, OPERATION_PAIR, 1), 2.2);
+	goal_commit("hand-over to another mount to one commit, p50", row_find(bench, OPERATION_HAND_OVER, 2), 1.5);
+	if (clients == 1)
+		return;
+	goal_grants("hot lock: from grant to grant, to one commit", row_find(bench, OPERATION_HOT, clients));
+	goal_grants("the same from two mounts", row_find(bench, OPERATION_HOT_BETWEEN, clients));
+	goal_absolute_rate(bench, OPERATION_HOT, "on one hot lock: grants", GRANTS_GOAL_PER_S);
+	goal_absolute_rate(bench, OPERATION_HOT_BETWEEN, "of two mounts on one hot lock", GRANTS_GOAL_PER_S);
 }
 
 static void goal_rates(const struct bench *bench)
 {
 	if (bench->options->members > 1) {
-		goal_cluster_rate(bench);
+		goal_absolute_rate(bench, OPERATION_ADD, "adding to one counter", CLUSTER_GOAL_PER_S);
 		return;
 	}
 	goal_rate(bench, NULLFS_SERIAL, "one by one");
@@ -277,6 +344,7 @@ static void report_goals(struct bench *bench)
 	goal_latency(bench, "committed write on an open handle, p50, 1 client", OPERATION_ADD);
 	goal_latency(bench, "strong read on an open handle, p50, 1 client", OPERATION_READ);
 	goal_rates(bench);
+	goal_locks(bench);
 	if (list.median > 0)
 		goal_list(bench->options, list);
 }
@@ -284,6 +352,8 @@ static void report_goals(struct bench *bench)
 static int measure_run(struct bench *bench)
 {
 	measure_clients(bench, 1);
+	if (bench->options->other.dir)
+		measure_hand_over(bench);
 	if (bench->options->clients > 1)
 		measure_clients(bench, bench->options->clients);
 	report_goals(bench);
@@ -321,7 +391,7 @@ static int measure(const struct options *options)
 static int usage(void)
 {
 	fputs("usage: bench measure [-c CLIENTS] [-r ROUNDS] [-s SECONDS] [-o TEXT] [-l ENTRIES] [-t] [-d DIR] [-N NULLFS]\n"
-	      "                     [-m MEMBERS -p TRIPS -z ENDPOINT] -n NULLFS MOUNT\n"
+	      "                     [-m MEMBERS -p TRIPS -z ENDPOINT [-M MOUNT]] -n NULLFS MOUNT\n"
 	      "       bench fill|verify MOUNT COUNT\n"
 	      "       bench goal NAME VALUE WANTED UNIT\n"
 	      "       bench echo ENDPOINT\n",
@@ -348,6 +418,10 @@ static int option_take(struct options *options, int option, char *value)
 		return 0;
 	case 'z':
 		plan->places[TRIP].dir = value;
+		return 0;
+	case 'M':
+		options->other.dir = value;
+		plan->places[SUBJECT].other = &options->other;
 		return 0;
 	case 'p':
 		plan->trips = (unsigned int)atoi(value);
@@ -382,11 +456,12 @@ static int command_measure(int argc, char **argv)
 
 	snprintf(options.stem, sizeof options.stem, "bench-%ld", (long)getpid());
 	places[SUBJECT] = (struct place){ .name = "coordfs", .stem = options.stem };
+	options.other = (struct place){ .name = "coordfs elsewhere", .stem = options.stem };
 	places[NULLFS] = (struct place){ .name = "nullfs", .stem = options.stem };
 	places[NULLFS_SERIAL] = (struct place){ .name = "serial nullfs", .stem = options.stem };
 	places[DISK] = (struct place){ .name = "the disk", .stem = options.stem };
 	places[TRIP] = (struct place){ .name = "the network", .stem = options.stem };
-	while ((option = getopt(argc, argv, "n:N:d:o:ts:c:r:l:m:p:z:")) != -1)
+	while ((option = getopt(argc, argv, "n:N:d:o:ts:c:r:l:m:M:p:z:")) != -1)
 		if (option_take(&options, option, optarg) != 0)
 			return usage();
 	if (optind != argc - 1 || !places[NULLFS].dir || (options.plan.trips && !places[TRIP].dir))

@@ -85,7 +85,7 @@ void exclusive_leave(struct client *client)
 
 /* ---- a client --------------------------------------------------------------------------------------------------- */
 
-static uint64_t now_ns(void)
+uint64_t now_ns(void)
 {
 	struct timespec now;
 
@@ -113,6 +113,12 @@ static void client_warm_up(const struct task *task)
 			return;
 }
 
+static void client_count(struct client *client, uint64_t step_ns)
+{
+	if (client->took_ns != NOT_COUNTED)
+		client->latency_ns[client->latency_count++] = client->took_ns ? client->took_ns : step_ns;
+}
+
 static void client_measure(const struct task *task)
 {
 	struct client *client = task->client;
@@ -123,7 +129,7 @@ static void client_measure(const struct task *task)
 		if (!client_step(client, task->operation))
 			return;
 		after_ns = now_ns();
-		client->latency_ns[client->latency_count++] = after_ns - before_ns;
+		client_count(client, after_ns - before_ns);
 		before_ns = after_ns;
 	}
 }
@@ -221,15 +227,18 @@ static void arena_init(struct arena *arena, unsigned int count)
 	pthread_barrierattr_destroy(&attributes);
 	atomic_store(&arena->inside, 0);
 	atomic_store(&arena->intruders, 0);
+	atomic_store(&arena->asking, 0);
+	arena->given_ns = 0;
 }
 
-static void client_init(struct load *load, unsigned int id, unsigned int count, const struct place *place)
+static void client_init(struct load *load, const struct operation *operation, const struct place *place,
+			unsigned int count, unsigned int id)
 {
 	load->clients[id] = (struct client){
 		.id = id,
 		.count = count,
 		.process = load->processes,
-		.place = place,
+		.place = operation->between && id % 2 ? place->other : place,
 		.arena = load->arena,
 		.fd = -1,
 		.latency_ns = load->latency_ns + (size_t)id * (SAMPLES_MAX / count),
@@ -258,7 +267,7 @@ struct slice load_run(struct load *load, const struct operation *operation, cons
 	fflush(stdout); /* else a process that ends in exit would print it again */
 	arena_init(load->arena, count);
 	for (unsigned int i = 0; i < count; i++) {
-		client_init(load, i, count, place);
+		client_init(load, operation, place, count, i);
 		tasks[i] = (struct task){ .client = &load->clients[i],
 					  .operation = operation,
 					  .sample_max = SAMPLES_MAX / count,

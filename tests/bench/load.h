@@ -19,6 +19,7 @@ struct place {
 	const char *name;
 	const char *dir;
 	const char *stem; /* begins the name of everything made there */
+	const struct place *other; /* another mount of the same, or NULL */
 };
 
 /* What all clients of a slice share. Lies in shared memory, as clients may be processes. */
@@ -26,7 +27,12 @@ struct arena {
 	pthread_barrier_t barrier;
 	atomic_int inside;		/* clients in the section that must be exclusive */
 	atomic_uint_fast64_t intruders; /* how often one came in while another was inside */
+	atomic_int asking;		/* clients that ask for what another has */
+	uint64_t given_ns;		/* when it was given back last, and by whom; of who has it */
+	unsigned int giver;
 };
+
+#define NOT_COUNTED UINT64_MAX
 
 struct client {
 	unsigned int id, count; /* this one, of so many */
@@ -40,6 +46,7 @@ struct client {
 	char *buffer;
 	uint64_t step;
 	int64_t expected;
+	uint64_t took_ns; /* what the step says that it took, or NOT_COUNTED; 0: all of its time */
 
 	/* The results. */
 	uint64_t *latency_ns;
@@ -53,6 +60,9 @@ struct operation {
 	unsigned int commits; /* changes that must be on the disk before it is done */
 	bool one_file;	      /* of all clients; else each has its own */
 	bool contended;	      /* only of interest with several clients */
+	unsigned int clients; /* only with so many; 0: with any number */
+	bool between;	      /* two mounts: every second client works on the place's other one */
+	bool to_commit;	      /* is compared with one commit, too */
 	bool adds;	      /* each step adds one to the counter PLACE/counters/STEM */
 
 	/* Each returns 0, or -1 with errno. close comes after open, also if that failed, and may be NULL. */
@@ -83,6 +93,8 @@ void load_free(struct load *load);
  */
 struct slice load_run(struct load *load, const struct operation *operation, const struct place *place,
 		      unsigned int count, double seconds);
+
+uint64_t now_ns(void);
 
 /* A step calls these around what one client only may do at a time. */
 void exclusive_enter(struct client *client);

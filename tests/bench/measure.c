@@ -101,6 +101,46 @@ double row_rate_quiet(const struct row *row, enum side null)
 	return limit_per_s > 0 ? row_spread(row, SUBJECT, PER_S).upper / limit_per_s : 0;
 }
 
+static double turn_us(const struct slice *slice)
+{
+	return slice->per_s > 0 ? 1e6 / slice->per_s : 0;
+}
+
+static double to_commit(double us, double commit_us)
+{
+	return commit_us > 0 ? us / commit_us : 0;
+}
+
+struct spread row_commit_ratio(const struct row *row)
+{
+	double values[ROUNDS_MAX];
+
+	for (unsigned int round = 0; round < row->round_count; round++)
+		values[round] = to_commit(row->slices[SUBJECT][round].p50_us, row->slices[COMMIT][round].p50_us);
+	return spread_of(values, row->round_count);
+}
+
+double row_commit_quiet(const struct row *row)
+{
+	return to_commit(row_spread(row, SUBJECT, P50_US).lower, row_spread(row, COMMIT, P50_US).lower);
+}
+
+struct spread row_grant_ratio(const struct row *row)
+{
+	double values[ROUNDS_MAX];
+
+	for (unsigned int round = 0; round < row->round_count; round++)
+		values[round] = to_commit(turn_us(&row->slices[SUBJECT][round]), row->slices[COMMIT][round].p50_us);
+	return spread_of(values, row->round_count);
+}
+
+double row_grant_quiet(const struct row *row)
+{
+	double per_s = row_spread(row, SUBJECT, PER_S).upper;
+
+	return per_s > 0 ? to_commit(1e6 / per_s, row_spread(row, COMMIT, P50_US).lower) : 0;
+}
+
 /* ---- rounds ----------------------------------------------------------------------------------------------------- */
 
 static int row_fail(struct row *row, const struct place *place, const char *what, int64_t got, int64_t want)
@@ -162,6 +202,31 @@ static int trip_slice(struct row *row, struct load *load, const struct plan *pla
 	return slice_check(row, place, slice);
 }
 
+static const struct operation *commit_operation(void)
+{
+	const struct operation *operation = counter_operations;
+
+	while (strcmp(operation->name, OPERATION_ADD) != 0)
+		operation++;
+	return operation;
+}
+
+static int commit_slice(struct row *row, struct load *load, const struct plan *plan, struct slice *slice)
+{
+	const struct place *place = &plan->places[SUBJECT];
+	struct slice other;
+	int64_t sum;
+
+	if (counter_value(place, &sum) != 0)
+		return row_fail(row, place, "sum unreadable", 0, 0);
+	*slice = load_run(load, commit_operation(), place, 1, plan->seconds / 2);
+	if (slice_check(row, place, slice) != 0 || !row->operation->between)
+		return row->fault[0] ? -1 : 0;
+	other = load_run(load, commit_operation(), place->other, 1, plan->seconds / 2);
+	slice->p50_us = (slice->p50_us + other.p50_us) / 2;
+	return slice_check(row, place->other, &other);
+}
+
 static bool wants_serial(const struct row *row, const struct plan *plan)
 {
 	return plan->places[NULLFS_SERIAL].dir && row->clients > 1 && strcmp(row->operation->name, OPERATION_ADD) == 0;
@@ -169,7 +234,7 @@ static bool wants_serial(const struct row *row, const struct plan *plan)
 
 static int round_measure(struct row *row, struct load *load, const struct plan *plan, unsigned int round)
 {
-	if (tree_slice(row, load, plan, NULLFS, &row->slices[NULLFS][round]) != 0)
+	if (!row->operation->between && tree_slice(row, load, plan, NULLFS, &row->slices[NULLFS][round]) != 0)
 		return -1;
 	if (wants_serial(row, plan) && tree_slice(row, load, plan, NULLFS_SERIAL, &row->slices[NULLFS_SERIAL][round]) != 0)
 		return -1;
@@ -177,6 +242,8 @@ static int round_measure(struct row *row, struct load *load, const struct plan *
 	    disk_slice(row, load, plan, &row->slices[DISK][round]) != 0)
 		return -1;
 	if (row->trips && trip_slice(row, load, plan, &row->slices[TRIP][round]) != 0)
+		return -1;
+	if (row->operation->to_commit && commit_slice(row, load, plan, &row->slices[COMMIT][round]) != 0)
 		return -1;
 	if (tree_slice(row, load, plan, SUBJECT, &row->slices[SUBJECT][round]) != 0)
 		return -1;

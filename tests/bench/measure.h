@@ -13,8 +13,8 @@
 #define ROUNDS_MAX 99
 
 /* NULLFS_SERIAL: nullfs to which the kernel sends the writes of one file one by one; only for OPERATION_ADD. TRIP: to
- * another process and back, over ZeroMQ. */
-enum side { SUBJECT, NULLFS, NULLFS_SERIAL, DISK, TRIP, SIDE_COUNT };
+ * another process and back, over ZeroMQ. COMMIT: OPERATION_ADD by one client on the subject; of two mounts the mean. */
+enum side { SUBJECT, NULLFS, NULLFS_SERIAL, DISK, TRIP, COMMIT, SIDE_COUNT };
 enum figure { P50_US, P99_US, PER_S };
 
 /* Everything known about an operation with so many clients. */
@@ -67,6 +67,15 @@ double row_latency_quiet(const struct row *row);
  */
 struct spread row_rate_ratio(const struct row *row, enum side null);
 double row_rate_quiet(const struct row *row, enum side null);
+
+/*
+ * row_commit_ratio - the subject's p50 to that of one commit, round by round; row_commit_quiet - likewise.
+ * row_grant_ratio - the same of the time from one of the subject's operations to the next, whichever client does them.
+ */
+struct spread row_commit_ratio(const struct row *row);
+double row_commit_quiet(const struct row *row);
+struct spread row_grant_ratio(const struct row *row);
+double row_grant_quiet(const struct row *row);
 
 /* spread_of - sorts the values. */
 struct spread spread_of(double *values, unsigned int count);

@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#define HOLD_US 2000 /* some commits */
 #define POLL_US 200 /* between two tries to make a lock file that is there */
 
 static int open_lock(struct client *client, const char *kind, bool one_file)
@@ -57,6 +58,36 @@ static int flock_one(struct client *client)
 	if (flock(client->fd, LOCK_EX) != 0)
 		return -1;
 	be_alone(client);
+	return flock(client->fd, LOCK_UN);
+}
+
+/* So that the other has asked, and his request waits in the queue. */
+static void hold(const struct client *client)
+{
+	for (int i = 0; i < 10 && atomic_load(&client->arena->asking) == 0; i++)
+		usleep(HOLD_US);
+	usleep(HOLD_US);
+}
+
+/* It goes to and fro between two. What counts is from the call that gives it back to the return of that by which the
+ * other gets it; at the end one is alone. */
+static int flock_hand_over(struct client *client)
+{
+	struct arena *arena = client->arena;
+	int result;
+
+	atomic_fetch_add(&arena->asking, 1);
+	result = flock(client->fd, LOCK_EX);
+	client->took_ns = now_ns() - arena->given_ns;
+	atomic_fetch_sub(&arena->asking, 1);
+	if (result != 0)
+		return -1;
+	if (arena->given_ns == 0 || arena->giver == client->id)
+		client->took_ns = NOT_COUNTED;
+	be_alone(client);
+	hold(client);
+	arena->giver = client->id;
+	arena->given_ns = now_ns();
 	return flock(client->fd, LOCK_UN);
 }
 
@@ -121,9 +152,14 @@ static int excl_one(struct client *client)
 }
 
 const struct operation lock_operations[] = {
-	{ .name = "flock pair", .commits = 2, .open = open_own, .step = flock_own, .close = close_lock },
-	{ .name = "flock pair, one file", .commits = 2, .one_file = true, .contended = true, .open = open_one,
+	{ .name = OPERATION_PAIR, .commits = 2, .to_commit = true, .open = open_own, .step = flock_own,
+	  .close = close_lock },
+	{ .name = OPERATION_HOT, .commits = 2, .one_file = true, .contended = true, .to_commit = true, .open = open_one,
 	  .step = flock_one, .close = close_lock },
+	{ .name = OPERATION_HOT_BETWEEN, .commits = 2, .one_file = true, .contended = true, .between = true,
+	  .to_commit = true, .open = open_one, .step = flock_one, .close = close_lock },
+	{ .name = OPERATION_HAND_OVER, .commits = 1, .one_file = true, .contended = true, .clients = 2, .between = true,
+	  .to_commit = true, .open = open_one, .step = flock_hand_over, .close = close_lock },
 	{ .name = "fcntl pair", .commits = 2, .open = open_own, .step = fcntl_own, .close = close_lock },
 	{ .name = "fcntl pair, one file", .commits = 2, .one_file = true, .contended = true, .open = open_one,
 	  .step = fcntl_one, .close = close_lock },

@@ -12,6 +12,10 @@ extern const struct operation file_operations[];
 /* The names that goals are made of. */
 #define OPERATION_ADD "counter +1, open handle"
 #define OPERATION_READ "counter read, open handle"
+#define OPERATION_PAIR "flock pair"
+#define OPERATION_HOT "flock pair, one file"
+#define OPERATION_HOT_BETWEEN "flock pair, one file, two mounts"
+#define OPERATION_HAND_OVER "flock handed over to another mount"
 
 /* What a durable change costs at least: 4 KiB, O_DIRECT | O_DSYNC, onto blocks that the file has already. */
 extern const struct operation disk_operation;

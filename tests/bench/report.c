@@ -35,9 +35,9 @@ static void row_latency(const struct row *row)
 
 static void row_rate(const struct row *row)
 {
-	char disk[32];
+	char null[32], disk[32];
 
-	printf("   %11.0f %11s %6.2f\n", row_figure(row, NULLFS, PER_S), side_text(row, DISK, PER_S, 0, disk),
+	printf("   %11s %11s %6.2f\n", side_text(row, NULLFS, PER_S, 0, null), side_text(row, DISK, PER_S, 0, disk),
 	       row_rate_ratio(row, NULLFS).median);
 }
 
