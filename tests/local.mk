@@ -214,6 +214,7 @@ CLUSTER_TESTS = \
 	tests/system/locks3.sh \
 	tests/system/apps3.sh \
 	tests/system/crowd.sh \
+	tests/system/hoard.sh \
 	tests/system/lab.sh \
 	tests/system/history.sh \
 	tests/system/join.sh \
@@ -236,11 +237,14 @@ EXTRA_DIST += $(SYSTEM_TESTS) $(CLUSTER_TESTS) tests/system/lib.sh tests/system/
 	tests/system/lock_cases.sh tests/system/race_cases.sh tests/system/hears.py tests/system/terminal.py \
 	tests/system/hostile.py tests/system/slept.c tests/system/voter.py tests/system/appender.py tests/system/serializable.py tests/system/wait.py
 
-# op: system calls for the shell; hammer: writers for crash.sh; adder, crowd, excluder, stormer: clients of a cluster
-check_PROGRAMS += tests/system/op tests/system/hammer tests/system/adder tests/system/crowd tests/system/excluder tests/system/stormer
+# op: system calls for the shell; hammer: writers for crash.sh; adder, crowd, hoarder, excluder, stormer: clients of a cluster
+check_PROGRAMS += tests/system/op tests/system/hammer tests/system/adder tests/system/crowd tests/system/hoarder \
+	tests/system/excluder tests/system/stormer
 tests_system_adder_LDADD =
 tests_system_crowd_CFLAGS = $(AM_CFLAGS) -pthread
 tests_system_crowd_LDADD =
+tests_system_hoarder_CFLAGS = $(AM_CFLAGS) -pthread
+tests_system_hoarder_LDADD =
 tests_system_excluder_LDADD =
 tests_system_stormer_LDADD =
 tests_system_op_LDADD =
