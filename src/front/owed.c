@@ -3,12 +3,26 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "base/hash.h"
 #include "front/timer.h"
 
 enum { RETRY_MS = 500 };
 
+/* Who closed which file: his LockDrops that are not taken yet. */
+struct closer_key {
+	uint64_t inode, owner;
+};
+
+struct closer {
+	struct closer_key key;
+	struct item *items;
+	UT_hash_handle hh;
+};
+
 struct item {
 	struct item *prev, *next;
+	struct item *closer_prev, *closer_next; /* of the closer */
+	struct closer *closer;			/* NULL: it is no LockDrop of an owner's */
 	struct front *front;
 	Coordfs__Command *command; /* a copy of our own */
 	uint64_t epoch;		   /* of the session in which it means something */
@@ -19,6 +33,7 @@ struct item {
 
 struct owed {
 	struct item *items;
+	struct closer *closers;
 	uv_timer_t *timer; /* NULL: stopped */
 };
 
@@ -45,8 +60,59 @@ void owed_stop(struct front *f)
 		timer_end(&f->owed->timer);
 }
 
+static struct closer *closer_find(const struct owed *o, struct closer_key key)
+{
+	struct closer *c;
+
+	HASH_FIND(hh, o->closers, &key, sizeof key, c);
+	return c;
+}
+
+static struct closer *closer_get(struct owed *o, struct closer_key key)
+{
+	struct closer *c = closer_find(o, key);
+
+	if (c || !(c = calloc(1, sizeof *c)))
+		return c;
+	c->key = key;
+	HASH_ADD(hh, o->closers, key, sizeof c->key, c);
+	return hash_kept(c);
+}
+
+static void closer_leave(struct item *i)
+{
+	struct closer *c = i->closer;
+
+	if (!c)
+		return;
+	DL_DELETE2(c->items, i, closer_prev, closer_next);
+	if (c->items)
+		return;
+	HASH_DELETE(hh, i->front->owed->closers, c);
+	free(c);
+}
+
+static bool is_owners_drop(const struct item *i)
+{
+	return i->command->of_case == COORDFS__COMMAND__OF_LOCK_DROP && i->command->lock_drop->owner != 0;
+}
+
+static int closer_enter(struct item *i)
+{
+	const Coordfs__LockDrop *drop = i->command->lock_drop;
+
+	if (!is_owners_drop(i))
+		return OK;
+	i->closer = closer_get(i->front->owed, (struct closer_key){drop->inode, drop->owner});
+	if (!i->closer)
+		return ERR_NO_MEMORY;
+	DL_APPEND2(i->closer->items, i, closer_prev, closer_next);
+	return OK;
+}
+
 static void item_free(struct item *i)
 {
+	closer_leave(i);
 	DL_DELETE(i->front->owed->items, i);
 	coordfs__command__free_unpacked(i->command, NULL);
 	free(i);
@@ -126,23 +192,34 @@ static void propose(struct item *i)
 	replica_propose(i->front->replica, i->command, on_answer, i);
 }
 
-int owed_propose(struct front *f, const Coordfs__Command *command, replica_done first, replica_done last, void *ctx)
+static struct item *item_new(struct front *f, const Coordfs__Command *command)
 {
 	struct item *i = calloc(1, sizeof *i);
 
 	if (!i)
-		return ERR_NO_MEMORY;
-	i->command = copy_of(command);
-	if (!i->command) {
-		free(i);
-		return ERR_NO_MEMORY;
-	}
+		return NULL;
 	i->front = f;
 	i->epoch = f->epoch;
+	i->command = copy_of(command);
+	if (i->command && closer_enter(i) == OK) {
+		DL_APPEND(f->owed->items, i);
+		return i;
+	}
+	if (i->command)
+		coordfs__command__free_unpacked(i->command, NULL);
+	free(i);
+	return NULL;
+}
+
+int owed_propose(struct front *f, const Coordfs__Command *command, replica_done first, replica_done last, void *ctx)
+{
+	struct item *i = item_new(f, command);
+
+	if (!i)
+		return ERR_NO_MEMORY;
 	i->first = first;
 	i->last = last;
 	i->ctx = ctx;
-	DL_APPEND(f->owed->items, i);
 	propose(i);
 	return OK;
 }
@@ -164,21 +241,12 @@ static void on_timer(uv_timer_t *timer)
 	}
 }
 
-static bool is_owners_drop(const struct item *i, uint64_t inode, uint64_t owner)
-{
-	const Coordfs__LockDrop *drop = i->command->lock_drop;
-
-	return i->command->of_case == COORDFS__COMMAND__OF_LOCK_DROP && owner && drop->inode == inode &&
-	       drop->owner == owner;
-}
-
 void owed_before_lock(struct front *f, uint64_t inode, uint64_t owner)
 {
+	struct closer *c = closer_find(f->owed, (struct closer_key){inode, owner});
 	struct item *i;
 
-	DL_FOREACH (f->owed->items, i) {
-		if (!is_owners_drop(i, inode, owner))
-			continue;
+	DL_FOREACH2 (c ? c->items : NULL, i, closer_next) {
 		i->final = true;
 		if (!i->on_its_way && i->epoch == f->epoch)
 			propose(i);

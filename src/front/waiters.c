@@ -35,9 +35,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 #include <utlist.h>
 
+#include "base/hash.h"
 #include "front/owed.h"
 #include "front/timer.h"
 
@@ -46,6 +46,11 @@ enum { TICK_MS = 250, GRACE_MS = 1000, LIMIT_TOLD_MS = 60000 };
 /* The request that is on its way for a waiter. It outlives him when the session ends. */
 struct asking {
 	struct waiter *waiter; /* NULL: its answer is of no interest any more */
+};
+
+/* Whom a lock belongs to, to find who has abandoned one. */
+struct owner_key {
+	uint64_t inode, owner, is_flock;
 };
 
 enum waiter_state { UNASKED, ASKED, WAITING };
@@ -71,11 +76,14 @@ struct waiter {
 	enum { UNSEEN, SEEN_WAITING, SEEN_HOLDING } seen; /* restored: what the state says */
 	uint64_t since_ms, interrupted_ms;
 	UT_hash_handle hh;
+	struct owner_key owner; /* abandoned */
+	UT_hash_handle by_owner;
 };
 
 struct waiters {
 	struct waiter *list, *by_sequence;
-	unsigned abandoned;
+	struct waiter *by_owner; /* the abandoned; one owner may have several */
+	unsigned lost;		 /* of these, such as had no memory to be found by */
 	uint64_t limit_told_ms;
 	uv_timer_t *timer; /* NULL: stopped */
 };
@@ -116,9 +124,23 @@ static void unkey(struct waiter *w)
 	w->keyed = false;
 }
 
+static void forget_abandoned(struct waiter *w)
+{
+	struct waiters *all = w->front->waiters;
+
+	if (!w->abandoned)
+		return;
+	w->abandoned = false;
+	if (w->by_owner.tbl)
+		HASH_DELETE(by_owner, all->by_owner, w);
+	else
+		all->lost--;
+}
+
 static void waiter_free(struct waiter *w)
 {
 	unkey(w);
+	forget_abandoned(w);
 	if (w->asking)
 		w->asking->waiter = NULL;
 	DL_DELETE(w->front->waiters->list, w);
@@ -153,6 +175,11 @@ static bool is_flock(const struct waiter *w)
 static bool is_unlock(const struct waiter *w)
 {
 	return w->lock.mode == LOCK_MODE_UNLOCK;
+}
+
+static struct owner_key owner_key_of(const struct waiter *w)
+{
+	return (struct owner_key){w->lock.inode, w->lock.owner, is_flock(w)};
 }
 
 static bool is_whole(const struct waiter *w)
@@ -193,14 +220,11 @@ static void answer(struct waiter *w, int code, const char *text)
 /* It has no part in the log any more; those who were kept back behind it may be asked for. */
 static void retire(struct waiter *w)
 {
-	struct waiters *all = w->front->waiters;
-
 	unkey(w);
 	w->over = true;
 	if (w->abandoned) {
-		w->abandoned = false;
-		all->abandoned--;
-		schedule(all, 0);
+		forget_abandoned(w);
+		schedule(w->front->waiters, 0);
 	}
 	if (!w->owed)
 		waiter_free(w);
@@ -239,9 +263,13 @@ static void denied(struct waiter *w, const struct reply *r)
 
 static void abandon(struct waiter *w, int code, bool in_interrupt)
 {
+	struct waiters *all = w->front->waiters;
+
 	reply(w, code, in_interrupt);
 	w->abandoned = true;
-	w->front->waiters->abandoned++;
+	w->owner = owner_key_of(w);
+	HASH_ADD(by_owner, all->by_owner, owner, sizeof w->owner, w);
+	all->lost += !w->by_owner.tbl;
 }
 
 static void on_given_back(void *ctx, const struct reply *reply)
@@ -331,23 +359,28 @@ static void on_interrupt(fuse_req_t req, void *data)
 
 /* ---- asking ---- */
 
-static bool same_owner(const struct waiter *a, const struct waiter *b)
-{
-	return a->lock.inode == b->lock.inode && a->lock.owner == b->lock.owner && is_flock(a) == is_flock(b);
-}
-
 /* An abandoned request of the same owner: of what it got or did not get nothing is known yet. */
 static bool must_be_kept_back(const struct waiter *w)
 {
 	const struct waiters *all = w->front->waiters;
+	const struct owner_key owner = owner_key_of(w);
 	const struct waiter *other;
 
-	if (all->abandoned == 0 || is_unlock(w))
+	if (is_unlock(w))
 		return false;
-	DL_FOREACH (all->list, other)
-		if (other->abandoned && same_owner(w, other))
-			return true;
-	return false;
+	HASH_FIND(by_owner, all->by_owner, &owner, sizeof owner, other);
+	return other || all->lost > 0;
+}
+
+/* By its sequence; without memory for that its grant would not be found. */
+static void key(struct waiter *w)
+{
+	HASH_ADD(hh, w->front->waiters->by_sequence, sequence, sizeof w->sequence, w);
+	w->keyed = hash_has(w);
+	if (!w->keyed && withdraw(w) == OK)
+		abandon(w, ERR_NO_MEMORY, false);
+	else if (!w->keyed)
+		end(w, ERR_NO_MEMORY);
 }
 
 static void on_asked(void *ctx, const struct reply *reply);
@@ -379,9 +412,8 @@ static void ask(struct waiter *w)
 	if (!a->waiter)
 		return;
 	w->sequence = sequence;
-	w->keyed = w->lock.wait;
-	if (w->keyed)
-		HASH_ADD(hh, all->by_sequence, sequence, sizeof w->sequence, w);
+	if (w->lock.wait)
+		key(w);
 }
 
 static void ask_later(struct waiter *w, uint64_t after_ms)

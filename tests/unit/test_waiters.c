@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <utlist.h>
 
 #include "front/notes.h"
@@ -131,6 +132,7 @@ struct world {
 	struct replica replica;
 	struct front front;
 	uint64_t inode, rival;
+	struct fuse_req *crowd;
 };
 
 static int setup(void **state)
@@ -201,6 +203,7 @@ static int teardown(void **state)
 	uv_run(&w->loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&w->loop), 0);
 	fixture_fini(&w->replica.machine);
+	free(w->crowd);
 	free(w);
 	return 0;
 }
@@ -548,6 +551,41 @@ static void test_kept_back_for_a_limited_time(void **state)
 	assert_answer(&third, EINTR);
 	run_until(w, &next.answered);
 	assert_answer(&next, EHOSTUNREACH);
+}
+
+/* ---- a crowd ---- */
+
+enum { CROWD = 10000 };
+
+/* So many ask, each through a handle of his own. Returns the processor's time for it, in nanoseconds. */
+static uint64_t crowd_asks(struct world *w, struct fuse_req *reqs)
+{
+	struct timespec before, after;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+	for (int i = 0; i < CROWD; i++)
+		lock(w, &reqs[i], open_file(w));
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+	return (uint64_t)(after.tv_sec - before.tv_sec) * 1000000000u + (uint64_t)after.tv_nsec - (uint64_t)before.tv_nsec;
+}
+
+/* Those who ask do not pay for the many whose requests were abandoned, and are still to be withdrawn. */
+static void test_a_crowd_is_abandoned(void **state)
+{
+	struct world *w = *state;
+	uint64_t alone_ns, beside_ns;
+
+	w->crowd = calloc(2 * CROWD, sizeof *w->crowd);
+	assert_non_null(w->crowd);
+	alone_ns = crowd_asks(w, w->crowd);
+	w->replica.has_leader = false;
+	for (int i = 0; i < CROWD; i++)
+		interrupt(&w->crowd[i]);
+	assert_answer(&w->crowd[CROWD - 1], EINTR);
+	beside_ns = crowd_asks(w, w->crowd + CROWD);
+	print_message("%d ask in %u us, beside as many abandoned in %u us\n", CROWD, (unsigned)(alone_ns / 1000),
+		      (unsigned)(beside_ns / 1000));
+	assert_true(beside_ns < 10 * alone_ns);
 }
 
 /* ---- refused ---- */
@@ -1039,6 +1077,7 @@ int main(void)
 		CASE(test_abandoned_and_granted),
 		CASE(test_the_next_request_is_kept_back),
 		CASE(test_kept_back_for_a_limited_time),
+		CASE(test_a_crowd_is_abandoned),
 		CASE(test_refused),
 		CASE(test_unknown_and_granted),
 		CASE(test_unknown_and_waiting),
