@@ -41,7 +41,7 @@
 #include "front/owed.h"
 #include "front/timer.h"
 
-enum { TICK_MS = 250, GRACE_MS = 1000, LIMIT_TOLD_MS = 60000 };
+enum { TICK_MS = 250, GRACE_MS = 1000, DELAY_MS = 1, LIMIT_TOLD_MS = 60000 };
 
 /* The request that is on its way for a waiter. It outlives him when the session ends. */
 struct asking {
@@ -76,6 +76,8 @@ struct waiter {
 	enum { UNSEEN, SEEN_WAITING, SEEN_HOLDING } seen; /* restored: what the state says */
 	uint64_t since_ms, interrupted_ms;
 	UT_hash_handle hh;
+	bool is_delayed;
+	struct waiter *delayed_prev, *delayed_next;
 	struct owner_key owner; /* abandoned */
 	UT_hash_handle by_owner;
 };
@@ -84,11 +86,13 @@ struct waiters {
 	struct waiter *list, *by_sequence;
 	struct waiter *by_owner; /* the abandoned; one owner may have several */
 	unsigned lost;		 /* of these, such as had no memory to be found by */
+	struct waiter *delayed;	 /* UNASKED, in the order in which they came */
 	uint64_t limit_told_ms;
-	uv_timer_t *timer; /* NULL: stopped */
+	uv_timer_t *timer, *delay; /* NULL: stopped */
 };
 
 static void on_timer(uv_timer_t *timer);
+static void on_delay(uv_timer_t *timer);
 
 int waiters_new(struct front *f)
 {
@@ -96,19 +100,21 @@ int waiters_new(struct front *f)
 
 	if (!all)
 		return ERR_NO_MEMORY;
-	all->timer = timer_new(f);
-	if (!all->timer) {
-		free(all);
-		return ERR_NO_MEMORY;
-	}
 	f->waiters = all;
-	return OK;
+	all->timer = timer_new(f);
+	all->delay = timer_new(f);
+	if (all->timer && all->delay)
+		return OK;
+	waiters_free(f);
+	return ERR_NO_MEMORY;
 }
 
 void waiters_stop(struct front *f)
 {
-	if (f->waiters)
-		timer_end(&f->waiters->timer);
+	if (!f->waiters)
+		return;
+	timer_end(&f->waiters->timer);
+	timer_end(&f->waiters->delay);
 }
 
 static void schedule(struct waiters *all, uint64_t after_ms)
@@ -137,9 +143,17 @@ static void forget_abandoned(struct waiter *w)
 		all->lost--;
 }
 
+static void undelay(struct waiter *w)
+{
+	if (w->is_delayed)
+		DL_DELETE2(w->front->waiters->delayed, w, delayed_prev, delayed_next);
+	w->is_delayed = false;
+}
+
 static void waiter_free(struct waiter *w)
 {
 	unkey(w);
+	undelay(w);
 	forget_abandoned(w);
 	if (w->asking)
 		w->asking->waiter = NULL;
@@ -394,6 +408,7 @@ static void ask(struct waiter *w)
 	struct asking *a;
 	uint64_t sequence;
 
+	undelay(w);
 	if (must_be_kept_back(w)) {
 		schedule(all, TICK_MS);
 		return;
@@ -414,6 +429,50 @@ static void ask(struct waiter *w)
 	w->sequence = sequence;
 	if (w->lock.wait)
 		key(w);
+}
+
+/* On a hot lock, who has given it back asks for it again just when the next one, who was told that he has it, gives it
+ * back in turn. If each got a write to the disk of its own, what all wait for would wait for what is in no hurry. So who
+ * will have to wait, since somebody does already, is asked for together with the next request, or after DELAY_MS. (Not
+ * one who holds something: others may wait for that.) */
+static bool may_be_delayed(const struct waiter *w)
+{
+	struct replica *replica = w->front->replica;
+	const struct lock_info want = {
+		.session = replica_session(replica),
+		.owner = w->lock.owner,
+		.kind = (enum lock_kind)w->lock.kind,
+		.mode = (enum lock_mode)w->lock.mode,
+		.start = w->lock.start,
+		.end = w->lock.end,
+	};
+
+	return w->lock.wait && !w->held && w->front->waiters->delay && want.session &&
+	       machine_lock_queues(replica_machine(replica), w->lock.inode, &want);
+}
+
+static void delay(struct waiter *w)
+{
+	struct waiters *all = w->front->waiters;
+
+	if (!all->delayed)
+		uv_timer_start(all->delay, on_delay, DELAY_MS, 0);
+	DL_APPEND2(all->delayed, w, delayed_prev, delayed_next);
+	w->is_delayed = true;
+}
+
+/* Each is delayed no more, whatever becomes of it. */
+static void ask_delayed(struct waiters *all)
+{
+	while (all->delayed)
+		ask(all->delayed);
+}
+
+static void on_delay(uv_timer_t *timer)
+{
+	const struct front *f = timer->data;
+
+	ask_delayed(f->waiters);
 }
 
 static void ask_later(struct waiter *w, uint64_t after_ms)
@@ -551,7 +610,12 @@ void waiters_ask(struct front *f, fuse_req_t req, struct handle *h, uint64_t own
 		fuse_req_interrupt_func(req, on_interrupt, w);
 	if (lock->mode != LOCK_MODE_UNLOCK)
 		owed_before_lock(f, w->lock.inode, owner);
+	if (may_be_delayed(w)) {
+		delay(w);
+		return;
+	}
 	ask(w);
+	ask_delayed(f->waiters);
 }
 
 /* ---- what the log brings ---- */
@@ -585,6 +649,7 @@ void waiters_denied(struct front *f, uint64_t sequence, int code)
 static void forget_asking(struct waiter *w)
 {
 	unkey(w);
+	undelay(w);
 	if (w->asking)
 		w->asking->waiter = NULL;
 	w->asking = NULL;

@@ -93,17 +93,28 @@ struct lock_totals machine_lock_totals(struct machine *m)
 
 /* ---- questions ---- */
 
-bool machine_lock_conflict(struct machine *m, uint64_t inode, const struct lock_info *want, struct lock_info *out)
+static struct lock lock_wanted(const struct lock_table *t, uint64_t inode, const struct lock_info *want)
 {
-	struct lock_table *t = machine_lock_table(m);
 	struct lock l = {
 		.number = UINT64_MAX, .inode = inode, .start = want->start, .end = want->end, .session = want->session,
 		.owner = want->owner, .kind = want->kind, .mode = want->mode, .file = lock_file_find(t, inode),
 	};
+	l.extends = l.file && lock_held_part(t, &l) != NULL;
+	return l;
+}
+
+bool machine_lock_queues(struct machine *m, uint64_t inode, const struct lock_info *want)
+{
+	struct lock l = lock_wanted(machine_lock_table(m), inode, want);
+	return l.file && !l.extends && lock_queue_before(lock_place(&l), &l, UINT64_MAX) != NULL;
+}
+
+bool machine_lock_conflict(struct machine *m, uint64_t inode, const struct lock_info *want, struct lock_info *out)
+{
+	struct lock l = lock_wanted(machine_lock_table(m), inode, want);
 	const struct lock *blocker;
 	if (!l.file)
 		return false;
-	l.extends = lock_held_part(t, &l) != NULL;
 	blocker = lock_find_conflict(lock_place(&l)->holders, &l, UINT64_MAX);
 	if (!blocker)
 		blocker = lock_find_blocker(lock_place(&l), &l);

@@ -553,6 +553,110 @@ static void test_kept_back_for_a_limited_time(void **state)
 	assert_answer(&next, EHOSTUNREACH);
 }
 
+/* ---- delayed ---- */
+
+static void assert_proposed(const struct world *w, int count)
+{
+	const struct proposal *p;
+	int proposed;
+
+	DL_COUNT(w->replica.list, p, proposed);
+	assert_int_equal(proposed, count);
+}
+
+/* One has it, another waits: whoever comes then has time, and is asked for with the next request, behind it. */
+static void queue_of_two(struct world *w, struct handle **holder, struct fuse_req *reqs)
+{
+	*holder = open_file(w);
+	lock(w, &reqs[0], *holder);
+	apply(w);
+	lock(w, &reqs[1], open_file(w));
+	assert_int_equal(apply(w), QUEUED);
+	lock(w, &reqs[2], open_file(w));
+	assert_proposed(w, 0);
+}
+
+static void test_who_waits_anyway_goes_with_the_next_request(void **state)
+{
+	struct world *w = *state;
+	struct fuse_req reqs[3], give;
+	struct handle *holder;
+
+	queue_of_two(w, &holder, reqs);
+	ask(w, &give, holder, LOCK_MODE_UNLOCK, false);
+	assert_proposed(w, 2);
+	assert_int_equal(apply(w), OK);
+	assert_answer(&give, 0);
+	assert_answer(&reqs[1], 0);
+	assert_int_equal(apply(w), QUEUED);
+	assert_false(reqs[2].answered);
+	assert_locks(w, 1, 1);
+}
+
+static void test_who_waits_anyway_does_not_wait_for_long(void **state)
+{
+	struct world *w = *state;
+	struct fuse_req reqs[3];
+	struct handle *holder;
+	uint64_t begin = uv_hrtime();
+
+	queue_of_two(w, &holder, reqs);
+	run_until(w, NULL);
+	assert_true(uv_hrtime() - begin < 1000000000u);
+	assert_int_equal(apply(w), QUEUED);
+	assert_locks(w, 1, 2);
+}
+
+static void test_delayed_and_interrupted(void **state)
+{
+	struct world *w = *state;
+	struct fuse_req reqs[3], give;
+	struct handle *holder;
+
+	queue_of_two(w, &holder, reqs);
+	interrupt(&reqs[2]);
+	assert_answer(&reqs[2], EINTR);
+	ask(w, &give, holder, LOCK_MODE_UNLOCK, false);
+	assert_proposed(w, 1);
+	apply_all(w);
+	assert_locks(w, 1, 0);
+}
+
+static void test_delayed_and_the_session_is_over(void **state)
+{
+	struct world *w = *state;
+	struct fuse_req reqs[3];
+	struct handle *holder;
+
+	queue_of_two(w, &holder, reqs);
+	lose_session(w);
+	new_session(w);
+	run_until(w, NULL);
+	assert_proposed(w, 2); /* the two who wait */
+	apply_all(w);
+	assert_locks(w, 1, 1);
+}
+
+/* What he has, others may wait for. */
+static void test_a_conversion_is_not_delayed(void **state)
+{
+	struct world *w = *state;
+	struct fuse_req reqs[4];
+	struct handle *a = open_file(w), *b = open_file(w);
+
+	ask(w, &reqs[0], a, LOCK_MODE_SHARED, true);
+	ask(w, &reqs[1], b, LOCK_MODE_SHARED, true);
+	apply_all(w);
+	lock(w, &reqs[2], open_file(w));
+	assert_int_equal(apply(w), QUEUED);
+	lock(w, &reqs[3], a);
+	assert_proposed(w, 1);
+	assert_int_equal(apply(w), QUEUED);
+	ask(w, &reqs[1], b, LOCK_MODE_UNLOCK, false);
+	apply(w);
+	assert_answer(&reqs[2], 0);
+}
+
 /* ---- a crowd ---- */
 
 enum { CROWD = 10000 };
@@ -1077,6 +1181,11 @@ int main(void)
 		CASE(test_abandoned_and_granted),
 		CASE(test_the_next_request_is_kept_back),
 		CASE(test_kept_back_for_a_limited_time),
+		CASE(test_who_waits_anyway_goes_with_the_next_request),
+		CASE(test_who_waits_anyway_does_not_wait_for_long),
+		CASE(test_delayed_and_interrupted),
+		CASE(test_delayed_and_the_session_is_over),
+		CASE(test_a_conversion_is_not_delayed),
 		CASE(test_a_crowd_is_abandoned),
 		CASE(test_refused),
 		CASE(test_unknown_and_granted),
