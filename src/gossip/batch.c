@@ -194,6 +194,7 @@ static void fail(struct gossip *g, int code)
 	struct op *writing = b->writing, *waiting = b->waiting;
 
 	b->writing = b->waiting = NULL;
+	b->meta = true;
 	take_back_all(g);
 	tell(writing, code);
 	tell(waiting, code);
@@ -205,6 +206,7 @@ void batch_finish(struct gossip *g, int code)
 	struct op *writing = b->writing;
 
 	b->active = false;
+	g->counted = true; /* of one that could not be (full disk) nobody will know more than that it was another one */
 	if (code) {
 		fail(g, code);
 	} else {
@@ -263,12 +265,17 @@ static int make_frames(struct gossip *g, struct frames *out)
 	return 0;
 }
 
+static bool counts_run(const struct gossip *g)
+{
+	return !g->counted && g->sync.members;
+}
+
 bool batch_stage(struct gossip *g, struct frames *out)
 {
 	struct batch *b = &g->batch;
 	int rc;
 
-	if (b->active || (!b->waiting && !b->dirty_count))
+	if (b->active || (!b->waiting && !b->dirty_count && !counts_run(g)))
 		return false;
 	b->active = true;
 	b->writing = b->waiting;

@@ -20,6 +20,7 @@
 
 #define LOOKED_AT_MAX 20000u /* places, at once */
 #define SHRUNK_MAX 2000u
+#define CHAINS_MAX 20000u /* of the table */
 
 /* A directory that is there for what it holds keeps its owner. */
 static bool wants_shrinking(const struct node *n)
@@ -62,9 +63,41 @@ static void look(struct gossip *g, uint64_t upto)
 	}
 }
 
+/* ---- roots that nobody said are gone ---- */
+
+static void check_chain(struct gossip *g, const struct node *n)
+{
+	for (; n; n = n->chain)
+		if (!n->parent && !n->gone && g->config.root_is_gone(g->config.ctx, n->number))
+			gossip_forget_root(g, n->number);
+}
+
+/* The table may grow between two times. */
+static void check_roots(struct gossip *g)
+{
+	struct collect *c = &g->collect;
+
+	for (unsigned i = 0; i < CHAINS_MAX && c->checking; i++) {
+		check_chain(g, g->tree.chains[c->position >> (64 - g->tree.bits)]);
+		c->position += (uint64_t)1 << (64 - g->tree.bits);
+		c->checking = c->position != 0;
+	}
+}
+
+void gossip_check_roots(struct gossip *g)
+{
+	if (!g->config.root_is_gone)
+		return;
+	g->collect.checking = true;
+	g->collect.position = 0;
+	sync_soon(g);
+}
+
+/* ---- from time to time ---- */
+
 bool collect_is_due(const struct gossip *g)
 {
-	return g->tree.unseen && g->sync.members;
+	return (g->tree.unseen && g->sync.members) || g->collect.checking;
 }
 
 void collect_run(struct gossip *g, uint64_t now_ms)
@@ -76,7 +109,8 @@ void collect_run(struct gossip *g, uint64_t now_ms)
 		if (!g->tree.unseen || g->tree.unseen->version > c->upto)
 			c->upto = 0;
 	}
-	if (!c->upto && collect_is_due(g)) {
+	check_roots(g);
+	if (!c->upto && g->tree.unseen) {
 		c->upto = sync_settled(g);
 		c->since_ms = now_ms;
 	}

@@ -144,7 +144,6 @@ int gossip_open(uv_loop_t *loop, const struct gossip_config *config, struct goss
 		return rc;
 	}
 	open_handles(g);
-	gossip_wake(g);
 	*out = g;
 	return 0;
 }

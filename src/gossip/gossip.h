@@ -32,6 +32,8 @@ struct gossip_config {
 	uint64_t (*clock_ms)(void *ctx); /* CLOCK_REALTIME; NULL: the host's. It may jump. */
 	/* An object changed, here or elsewhere: for poll(2), .wait and inotify. place is borrowed. May be NULL. */
 	void (*changed)(void *ctx, uint64_t root, const char *path);
+	/* Was the object with that number there once, and is it gone? For gossip_check_roots; NULL: nobody knows. */
+	bool (*root_is_gone)(void *ctx, uint64_t root);
 	uint64_t news_ms; /* how often members tell each other how far they are; 0: as usual */
 	uint64_t hold_ms; /* for how long what was removed is remembered after all are known to know it; 0: as usual */
 	void *ctx;
@@ -73,6 +75,8 @@ void gossip_set_members(struct gossip *g, const uint64_t *members, size_t n, uin
 void gossip_receive(struct gossip *g, uint64_t from, const Coordfs__Envelope *e);
 /* An eventual object or directory of the machine was removed, with all that it held. */
 void gossip_forget_root(struct gossip *g, uint64_t root);
+/* Some may have been removed without that gossip was told (before a crash): by and by all are asked for. */
+void gossip_check_roots(struct gossip *g);
 
 struct gossip_figures {
 	uint64_t objects;     /* that can be seen, the roots that hold something among them */

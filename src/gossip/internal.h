@@ -91,6 +91,7 @@ struct sync {
 	unsigned news;	  /* how often */
 	size_t turn;	  /* whose it is to be visited, in peers */
 	uint64_t round;	  /* the last comparison's */
+	bool is_older;	  /* others know of later starts: it was told */
 	uint64_t messages_sent, messages_received, sent_bytes, received_bytes;
 	uint64_t members; /* a hash of the numbers of all members; 0: they are not known, or we are none */
 	uv_timer_t timer;
@@ -108,6 +109,8 @@ uint64_t sync_settled(const struct gossip *g);
 
 struct collect {
 	uint64_t upto, since_ms; /* settled so far, at that time of the loop */
+	bool checking;		 /* whether roots are gone; */
+	uint64_t position;	 /* of the tree's table, as a hash */
 };
 
 /* From time to time. */
@@ -126,6 +129,7 @@ struct gossip {
 	struct stamp clock; /* the latest stamp that was given or seen */
 	uint64_t epoch;	    /* in which new shares are begun */
 	uint64_t run;	    /* how many starts there were with something on the disk, this one too */
+	bool counted;	    /* it is on the disk, or cannot be, or nothing else is: others may hear of it */
 	struct batch batch;
 	struct journal journal;
 	struct sync sync;

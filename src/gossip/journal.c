@@ -146,26 +146,17 @@ static int take_frame(void *ctx, const uint8_t *payload, size_t size)
 	return rc == ERR_NO_MEMORY ? rc : rc ? ERR_CORRUPT : 0;
 }
 
-/* Of a run that could not be counted (full disk) nobody will know more than that it was another one. */
-static void count_run(struct gossip *g)
-{
-	struct journal *j = &g->journal;
-
-	g->run++;
-	if (storage_used(j->storage) > 0 && journal_meta(g, &j->frames))
-		g->batch.meta = storage_write(j->storage, &j->frames) != 0;
-	else
-		g->batch.meta = true;
-	j->frames.size = 0;
-}
-
+/* The run is counted when the members are known: a start that is refused leaves everything as it is. */
 int journal_open(struct gossip *g, char *error, size_t error_size)
 {
 	int rc = storage_open(g->directory, g->config.member, take_frame, g, &g->journal.storage, error, error_size);
 
-	if (!rc)
-		count_run(g);
-	return rc;
+	if (rc)
+		return rc;
+	g->run++;
+	g->batch.meta = true;
+	g->counted = storage_used(g->journal.storage) == 0;
+	return 0;
 }
 
 void journal_close(struct gossip *g)

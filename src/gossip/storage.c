@@ -3,6 +3,9 @@
  *     magic "COORDFSE", u32 format, u32 0, u64 member, u64 N, u64 checksum
  *     frame: u32 size, u32 kind, u64 begin, u64 checksum, payload, zeros to a multiple of 8          and so on
  *
+ * member.eventual, text: which of these files there must be, and how long it must be at least. It is written behind what it
+ * says, when that is known to be durable: so a log that was deleted, or cut off, is not taken for a new one.
+ *
  * All little-endian. `begin` is the offset up to which everything was durable when the frame was written: the start of its
  * write. So a frame that cannot be read is one that a crash cut off, unless there is a sound one behind it that began
  * later: then it had been durable, and is damaged. The checksum (XXH3) covers the file's number and the frame's offset:
@@ -31,6 +34,8 @@
 #define FRAME_HEADER_BYTES 24u
 #define AHEAD_BYTES (1u << 20)
 #define NAME_BYTES 48
+#define MARK_NAME "member.eventual"
+#define MARK_FORMAT "eventual-%020" PRIu64 ".log %020" PRIu64 "\n" /* always as long */
 
 static const char magic[8] = {'C', 'O', 'O', 'R', 'D', 'F', 'S', 'E'};
 
@@ -50,6 +55,7 @@ struct storage {
 	int anew_code; /* what became of the new one so far */
 	int broken;    /* 0: it can be written */
 	bool vouched;
+	bool marked; /* member.eventual is there */
 };
 
 /* ---- numbers in bytes ---- */
@@ -206,6 +212,44 @@ static void file_close(struct file *f)
 	*f = (struct file){.fd = -1};
 }
 
+/* ---- member.eventual ---- */
+
+struct mark {
+	uint64_t number, end; /* 0: there is none */
+};
+
+static int mark_read(const struct storage *s, struct mark *out)
+{
+	int fd = openat(s->dir_fd, MARK_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char text[128];
+	ssize_t n;
+
+	*out = (struct mark){0};
+	if (fd < 0)
+		return errno == ENOENT ? 0 : ERR_ACCESS;
+	n = pread(fd, text, sizeof text - 1, 0);
+	close(fd);
+	if (n == 0)
+		return 0; /* a crash: nothing was written */
+	text[n > 0 ? n : 0] = '\0';
+	return sscanf(text, "eventual-%" SCNu64 ".log %" SCNu64 "\n", &out->number, &out->end) == 2 && out->number ? 0
+																  : ERR_CORRUPT;
+}
+
+/* What is in the log is durable. No duty: without it less is known at the next start; it is tried again. */
+static void mark_write(struct storage *s)
+{
+	int fd = openat(s->dir_fd, MARK_NAME, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	char text[128];
+	int size = snprintf(text, sizeof text, MARK_FORMAT, s->log.number, s->log.end);
+
+	if (fd < 0)
+		return;
+	if (write_at(fd, (const uint8_t *)text, (size_t)size, 0) == 0 && fdatasync(fd) == 0)
+		s->marked = s->marked || fsync(s->dir_fd) == 0;
+	close(fd);
+}
+
 /* ---- writing ---- */
 
 /* No duty: where there is no room for it the next write may still find some. */
@@ -249,7 +293,7 @@ static int write_first(struct storage *s, struct frames *f)
 {
 	storage_rewrite_begin(s);
 	storage_rewrite_add(s, f);
-	return storage_rewrite_end(s);
+	return storage_rewrite_end(s); /* which marks it before anybody is told */
 }
 
 int storage_write(struct storage *s, struct frames *f)
@@ -278,6 +322,8 @@ int storage_vouch(struct storage *s)
 		return s->broken;
 	rc = add(&f, 0, FRAME_VOUCH) ? write_log(s, &f) : ERR_NO_MEMORY;
 	s->vouched = !rc;
+	if (!rc)
+		mark_write(s);
 	frames_fini(&f);
 	return rc;
 }
@@ -370,6 +416,7 @@ static int take_over(struct storage *s)
 	s->log = s->anew;
 	s->anew = (struct file){.fd = -1};
 	s->vouched = true;
+	mark_write(s);
 	return 0;
 }
 
@@ -391,6 +438,7 @@ struct reading {
 	FILE *in;
 	uint64_t size, offset;
 	uint8_t *buffer; /* FRAME_HEADER_BYTES + FRAME_BYTES_MAX + 8 */
+	struct mark mark;
 	char *error;
 	size_t error_size;
 };
@@ -506,6 +554,9 @@ static int read_all(struct reading *r, int (*each)(void *ctx, const uint8_t *pay
 
 	if (!rc)
 		rc = read_frames(r, each, ctx);
+	if (!rc && r->mark.number == r->s->log.number && r->offset < r->mark.end)
+		rc = refuse(r, ERR_CORRUPT, "cut off or damaged at %" PRIu64 "; restore it, or join anew with an empty directory",
+			    r->offset);
 	return rc ? rc : read_tail(r);
 }
 
@@ -580,6 +631,26 @@ static struct storage *storage_new(const char *directory, uint64_t member)
 	return s;
 }
 
+static int check_mark(struct reading *r)
+{
+	struct storage *s = r->s;
+	int rc = mark_read(s, &r->mark);
+
+	if (rc) {
+		snprintf(r->error, r->error_size, "%s/%s cannot be read: restore it, or join anew with an empty directory",
+			 s->directory, MARK_NAME);
+		return rc;
+	}
+	s->marked = r->mark.number != 0;
+	if (s->log.number >= r->mark.number)
+		return 0;
+	snprintf(r->error, r->error_size,
+		 "%s/eventual-%" PRIu64 ".log is missing, and with it eventual changes that were acknowledged here: restore "
+		 "it, or join anew with an empty directory",
+		 s->directory, r->mark.number);
+	return ERR_CORRUPT;
+}
+
 int storage_open(const char *directory, uint64_t member, int (*each)(void *ctx, const uint8_t *payload, size_t size),
 		 void *ctx, struct storage **out, char *error, size_t error_size)
 {
@@ -594,13 +665,16 @@ int storage_open(const char *directory, uint64_t member, int (*each)(void *ctx, 
 		return ERR_ACCESS;
 	}
 	s->log.number = look_around(s, false);
-	if (s->log.number)
+	rc = check_mark(&r);
+	if (!rc && s->log.number)
 		rc = read_log(&r, each, ctx);
 	if (rc) {
 		storage_close(s);
 		return rc;
 	}
 	look_around(s, true);
+	if (s->log.number && !s->marked)
+		mark_write(s);
 	*out = s;
 	return 0;
 }

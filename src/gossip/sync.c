@@ -20,6 +20,7 @@
  *
  * What a member hears from one it tells the others as what it had changed itself: any two that are connected through
  * others come to know the same. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -130,6 +131,7 @@ void gossip_set_members(struct gossip *g, const uint64_t *members, size_t n, uin
 	g->sync.peers = peers;
 	g->sync.count = count;
 	count_members(g, self_too ? highest : 0);
+	gossip_kick(g);
 	sync_soon(g);
 }
 
@@ -351,7 +353,7 @@ static void on_time(uv_timer_t *timer)
 		if (++g->sync.news % VISITS == 0)
 			visit_next(g, now_ms);
 	}
-	for (size_t i = 0; i < g->sync.count; i++) {
+	for (size_t i = 0; g->counted && i < g->sync.count; i++) {
 		struct peer *p = &g->sync.peers[i];
 
 		if (p->wants_news || (news && is_near(g, p, now_ms)))
@@ -468,6 +470,17 @@ static void take_versions(struct gossip *g, struct peer *p, const Coordfs__Gossi
 	}
 }
 
+/* The log was lost with all that would have told us so, or is an older copy. */
+static void check_run(struct gossip *g, const struct peer *p, const Coordfs__GossipNews *news)
+{
+	if (news->your_incarnation >> RUN_BITS <= g->run || g->sync.is_older)
+		return;
+	g->sync.is_older = true;
+	log_line(g->config.log, LOG_LEVEL_ERROR,
+		 "%s: member %" PRIu64 " has heard of a later start of this member: eventual-*.log was lost, or is an older copy, "
+		 "and eventual changes may be missing: join anew with an empty directory", g->directory, p->id);
+}
+
 static void take_news(struct gossip *g, struct peer *p, const Coordfs__GossipNews *news)
 {
 	bool equal = news->digest == digest(&g->tree);
@@ -477,6 +490,7 @@ static void take_news(struct gossip *g, struct peer *p, const Coordfs__GossipNew
 	if (news->incarnation != p->incarnation)
 		begin(p, news->incarnation, uv_now(g->loop));
 	p->heard_ms = uv_now(g->loop);
+	check_run(g, p, news);
 	p->compares = news->compares > COMPARES_NOW ? COMPARES_NOT : (enum gossip_compares)news->compares;
 	p->heard_us = news->your_incarnation == g->sync.incarnation;
 	take_versions(g, p, news, equal);

@@ -6,6 +6,7 @@
  *   lock            flock(2)ed by the daemon that uses it; its pid in text
  *   acknowledged    struct mark: how far we told people that their changes are safe
  *   image-N.coordfs the state after entry N (store/image.h)
+ *   eventual-N.log  what is eventual; member.eventual: that it must be there (gossip/storage.c)
  *   peers           where the members listen, as last known: text
  *   raft/           libraft's log, term and snapshots; a snapshot names an image */
 #ifndef COORDFS_REPLICA_DIRECTORY_H

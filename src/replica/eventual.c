@@ -20,6 +20,25 @@ static void changed(void *ctx, uint64_t root, const char *path)
 		r->config.eventual_changed(r->config.observer.ctx, root, path);
 }
 
+/* The state that is applied here may be older than what others tell: numbers that are not given yet are to come. */
+static bool root_is_gone(void *ctx, uint64_t root)
+{
+	struct replica *r = ctx;
+	Coordfs__Meta meta;
+	struct attr a;
+
+	if (!r->machine || r->restored_untold || r->state != REPLICA_SERVING)
+		return false;
+	machine_meta(r->machine, &meta);
+	return root < meta.next_inode && view_attr(machine_view(r->machine), root, &a) == ERR_NOT_FOUND;
+}
+
+void eventual_check_roots(struct replica *r)
+{
+	if (replica_gossip(r))
+		gossip_check_roots(r->gossip);
+}
+
 int eventual_open(struct replica *r, char *error, size_t error_size)
 {
 	const struct gossip_config config = {
@@ -28,6 +47,7 @@ int eventual_open(struct replica *r, char *error, size_t error_size)
 		.log = r->log,
 		.send = carry,
 		.changed = changed,
+		.root_is_gone = root_is_gone,
 		.ctx = r,
 	};
 

@@ -296,6 +296,7 @@ void joining_asked(struct replica *r, const Coordfs__JoinRequest *request, unsig
 
 int eventual_open(struct replica *r, char *error, size_t error_size); /* once the directory says who we are */
 void eventual_members_changed(struct replica *r);
+void eventual_check_roots(struct replica *r); /* the state was replaced, or removals were applied unseen */
 void eventual_receive(struct replica *r, const Coordfs__Envelope *e);
 void eventual_close(struct replica *r); /* r->gossip is NULL when it is done; kicks */
 

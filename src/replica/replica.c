@@ -211,6 +211,7 @@ static void tell_restored(struct replica *r)
 	proposals_restored(r->proposals, lives, replica_boottime_ms());
 	if (r->config.restored)
 		r->config.restored(r->config.ctx);
+	eventual_check_roots(r);
 	if (r->session && !lives) {
 		tell(r, &end);
 		r->session = 0;
@@ -464,6 +465,7 @@ static void serve(struct replica *r)
 		 r->directory.member, r->session, machine_applied(r->machine));
 	if (r->config.ready)
 		r->config.ready(r->config.ctx);
+	eventual_check_roots(r);
 }
 
 static bool is_transient(int code)

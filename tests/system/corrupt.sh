@@ -29,6 +29,9 @@ some_state() {
 	flock "$MNT/locks/l" true
 	for i in {1..100}; do echo "$i" >"$MNT/files/dir/$i"; done
 	echo +1 >"$MNT/counters/n"
+	mkdir "$MNT/counters/e"
+	"$OP" setxattr "$MNT/counters/e" user.coordfs.consistency eventual >/dev/null || return
+	for i in {1..40}; do echo +1 >"$MNT/counters/e/$((i % 7))"; done
 }
 
 digest() { (cd "$MNT" && find counters files fences locks -type f -exec sha256sum {} + | sort | sha256sum); }
@@ -100,6 +103,7 @@ used() { python3 -c 'import sys; print(len(open(sys.argv[1], "rb").read().rstrip
 log_files() { (cd "$SAVED" && find raft -type f ! -name 'metadata*' | sort); }
 segments() { log_files | grep -v snapshot; }
 snapshots() { (cd "$SAVED" && find raft -name 'snapshot-*' ! -name '*.meta' | sort); }
+eventual_log() { (cd "$SAVED" && find . -maxdepth 1 -name 'eventual-*.log'); }
 images() { (cd "$SAVED" && find . -maxdepth 1 -name 'image-*' | sort); }
 
 # ---- cases ---------------------------------------------------------------------------------------------------------
@@ -138,7 +142,7 @@ t_a_flipped_bit_in_what_was_acknowledged_is_refused() {
 
 t_truncated_files() {
 	local file size
-	for file in $(log_files) $(images) member acknowledged; do
+	for file in $(log_files) $(images) member acknowledged $(eventual_log); do
 		size=$(used "$SAVED/$file")
 		damage truncate -s $((size / 2)) "$file"
 		damage truncate -s $((size > 0 ? size - 1 : 0)) "$file"
@@ -164,6 +168,7 @@ t_what_must_not_be_missing() {
 	must_refuse rm member
 	must_refuse rm -r raft
 	must_refuse rm acknowledged
+	must_refuse sh -c 'rm eventual-*.log'
 	must_refuse sh -c 'rm raft/metadata*'
 	must_refuse sh -c 'rm image-*'
 	# shellcheck disable=SC2046

@@ -337,6 +337,57 @@ t_it_survives_kill_and_restart() {
 	assert_value e/k 12
 }
 
+all_files() { find "$DATA" -type f ! -name lock -exec cksum {} + | sort; }
+
+# refuses_to_start WORDS: a start is refused, says so, and changes nothing
+refuses_to_start() {
+	local before
+	before=$(all_files)
+	if timeout 60 "$COORDFS" "$DATA" "$MNT" >"$W/refusal" 2>&1; then fail "it starts"; fi
+	assert_match "$(cat "$W/refusal")" "coordfs: *$DATA*$1*"
+	assert_eq "$(all_files)" "$before"
+}
+
+t_a_missing_log_is_refused() {
+	echo +1 >"$E/kept"
+	kill_mount
+	mkdir "$W/aside"
+	mv "$DATA"/eventual-*.log "$W/aside"
+	refuses_to_start 'is missing'
+	mv "$W"/aside/* "$DATA"
+	start_mount
+	assert_value e/kept 1
+	stop_mount
+	cp "$DATA"/eventual-*.log "$W/aside"
+	truncate -s 200 "$DATA"/eventual-*.log
+	refuses_to_start 'cut off or damaged'
+	mv "$W"/aside/* "$DATA"
+	start_mount
+	assert_value e/kept 1
+}
+
+objects_are() { [ "$(sed -n 's/^coordfs_eventual_objects //p' "$MNT/cluster/metrics")" = "$1" ]; }
+
+# As if a crash had come before it was known to be gone.
+t_a_root_that_was_removed_before_a_crash() {
+	local before
+	before=$(sed -n 's/^coordfs_eventual_objects //p' "$MNT/cluster/metrics")
+	mkdir "$C/leaks"
+	op setxattr "$C/leaks" user.coordfs.consistency eventual
+	echo +1 >"$C/leaks/a"
+	objects_are $((before + 2)) || fail "it is not there"
+	stop_mount
+	mkdir -p "$W/aside"
+	cp "$DATA"/*eventual* "$W/aside"
+	start_mount
+	rm -r "$C/leaks"
+	wait_until 10 objects_are "$before"
+	stop_mount
+	cp "$W"/aside/* "$DATA"
+	start_mount
+	wait_until 10 objects_are "$before"
+}
+
 # The mount's option is for what is made in counters/ and files/, and for nothing else.
 t_the_option() {
 	stop_mount

@@ -123,7 +123,7 @@ void world_start(struct world *w, unsigned i)
 	struct member *m = &w->members[i];
 	const struct gossip_config config = {
 		.directory = m->directory, .member = i, .send = carry, .changed = on_change, .clock_ms = clock_ms,
-		.news_ms = w->news_ms, .hold_ms = w->hold_ms, .ctx = m};
+		.root_is_gone = w->root_is_gone, .news_ms = w->news_ms, .hold_ms = w->hold_ms, .ctx = m};
 	char error[256] = "";
 
 	if (!m->w) {

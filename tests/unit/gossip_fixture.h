@@ -39,6 +39,7 @@ struct world {
 	bool keeps_late;
 	unsigned loss_percent, count, changes;
 	uint64_t news_ms, hold_ms; /* 0: as usual */
+	bool (*root_is_gone)(void *ctx, uint64_t root);
 	uint64_t sent, letters_sent;
 };
 

@@ -250,6 +250,35 @@ static void test_a_root_is_forgotten(void **state)
 	world_end(w);
 }
 
+static bool is_odd(void *ctx, uint64_t root)
+{
+	(void)ctx;
+	return root % 2;
+}
+
+/* A crash came between the removal and its knowledge here. */
+static void test_roots_are_asked_for(void **state)
+{
+	enum { ROOTS = 3000 };
+	struct world *w = quick(2);
+	struct gossip_figures f = {.objects = 0};
+	unsigned left = ROOTS;
+
+	(void)state;
+	w->root_is_gone = is_odd;
+	world_start(w, 1);
+	world_start(w, 2);
+	world_tell_members(w);
+	for (uint64_t i = 0; i < ROOTS; i++)
+		assert_int_equal(gossip_add(w->members[1].g, &(struct gossip_place){ROOT + i, ""}, 1, world_done, &left), 0);
+	world_finish(w, &left);
+	gossip_check_roots(w->members[1].g);
+	WAIT_UNTIL(w, (gossip_figures(w->members[2].g, &f), f.objects == ROOTS / 2 && all_forgot(w)));
+	gossip_figures(w->members[1].g, &f);
+	assert_int_equal(f.objects, ROOTS / 2);
+	world_end(w);
+}
+
 /* Who was removed is not waited for, and what it added stays; a new one is. */
 static void test_members_come_and_go(void **state)
 {
@@ -551,6 +580,7 @@ int main(void)
 		cmocka_unit_test(test_again_after_it_was_forgotten),
 		cmocka_unit_test(test_directories),
 		cmocka_unit_test(test_a_root_is_forgotten),
+		cmocka_unit_test(test_roots_are_asked_for),
 		cmocka_unit_test(test_members_come_and_go),
 		cmocka_unit_test(test_nothing_comes_back),
 	};

@@ -179,6 +179,17 @@ static void test_other_member(void **state)
 
 #define SOUND 6u
 
+/* As if there had never been anything. */
+static void forget(const struct disk *d)
+{
+	char path[128];
+
+	path_of(d, 1, path, sizeof path);
+	assert_int_equal(unlink(path), 0);
+	snprintf(path, sizeof path, "%s/member.eventual", d->directory);
+	assert_int_equal(unlink(path), 0);
+}
+
 /* Two batches that were acknowledged, and a third of which only some bytes got to the disk. */
 static struct file_image cut_off(struct disk *d, size_t *from, size_t *to)
 {
@@ -230,7 +241,7 @@ static void test_cut_at_each_byte(void **state)
 		save(path, f.data, f.size > 8192 ? 8192 : f.size);
 		assert_goes_on(d);
 		free(f.data);
-		unlink(path);
+		forget(d);
 		f = cut_off(d, &from, &to);
 	}
 	free(f.data);
@@ -250,7 +261,7 @@ static void test_holes(void **state)
 		save(path, f.data, f.size > 8192 ? 8192 : f.size);
 		assert_goes_on(d);
 		free(f.data);
-		unlink(path);
+		forget(d);
 		f = cut_off(d, &from, &to);
 	}
 	free(f.data);
@@ -287,6 +298,69 @@ static void test_damage(void **state)
 	save(path, f.data, 8192);
 	assert_int_equal(open_it(d, &s), 0);
 	assert_read(d, SOUND + 8);
+	storage_close(s);
+	free(f.data);
+}
+
+static void assert_refused(struct disk *d, const char *words)
+{
+	struct storage *s;
+
+	assert_int_equal(open_it(d, &s), ERR_CORRUPT);
+	assert_non_null(strstr(d->error, words));
+	assert_non_null(strstr(d->error, d->directory));
+}
+
+static void test_missing(void **state)
+{
+	struct disk *d = *state;
+	char path[128], aside[160], mark[128];
+	struct storage *s;
+
+	assert_int_equal(open_it(d, &s), 0);
+	assert_int_equal(write_batch(s, 0, 3), 0);
+	storage_close(s); /* as after a crash: what was acknowledged must be there */
+	path_of(d, 1, path, sizeof path);
+	snprintf(aside, sizeof aside, "%s.aside", path);
+	snprintf(mark, sizeof mark, "%s/member.eventual", d->directory);
+	assert_int_equal(rename(path, aside), 0);
+	assert_refused(d, "eventual-1.log is missing");
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(rename(aside, path), 0);
+	save(mark, (const uint8_t *)"nonsense", 8);
+	assert_refused(d, "member.eventual");
+	assert_int_equal(unlink(mark), 0); /* of an earlier version */
+	assert_int_equal(open_it(d, &s), 0);
+	assert_read(d, 3);
+	storage_close(s);
+	assert_int_equal(unlink(path), 0);
+	assert_refused(d, "is missing");
+}
+
+/* What was known to be durable is not taken for cut off by a crash. */
+static void test_shortened(void **state)
+{
+	struct disk *d = *state;
+	struct file_image f;
+	struct storage *s;
+	char path[128];
+	size_t end;
+
+	assert_int_equal(open_it(d, &s), 0);
+	assert_int_equal(write_batch(s, 0, 3), 0);
+	assert_int_equal(write_batch(s, 3, 3), 0);
+	assert_int_equal(storage_vouch(s), 0);
+	end = storage_used(s);
+	storage_close(s);
+	path_of(d, 1, path, sizeof path);
+	f = load(path);
+	for (size_t at = 0; at < end; at += 3) {
+		save(path, f.data, at);
+		assert_true(open_it(d, &s) < 0);
+	}
+	save(path, f.data, end);
+	assert_int_equal(open_it(d, &s), 0);
+	assert_read(d, 6);
 	storage_close(s);
 	free(f.data);
 }
@@ -529,7 +603,8 @@ int main(void)
 		EACH(test_nothing_is_made_for_nothing), EACH(test_again),   EACH(test_other_member),
 		EACH(test_cut_at_each_byte),		EACH(test_holes),   EACH(test_damage),
 		EACH(test_full),			EACH(test_rewrite), EACH(test_rewrite_fails),
-		EACH(test_killed),			EACH(test_stays_small),
+		EACH(test_killed),			EACH(test_stays_small), EACH(test_missing),
+		EACH(test_shortened),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
