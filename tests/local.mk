@@ -318,7 +318,7 @@ BENCHMARKS = \
 	tests/bench/nullfs
 
 check_PROGRAMS += $(BENCHMARKS)
-EXTRA_DIST += tests/bench/run tests/bench/soak
+EXTRA_DIST += tests/bench/eventual tests/bench/run tests/bench/soak
 
 tests_bench_bench_SOURCES = \
 	tests/bench/bench.c \
