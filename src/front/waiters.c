@@ -41,7 +41,10 @@
 #include "front/owed.h"
 #include "front/timer.h"
 
-enum { TICK_MS = 250, GRACE_MS = 1000, DELAY_MS = 1, LIMIT_TOLD_MS = 60000 };
+enum { TICK_MS = 250, GRACE_MS = 1000, LIMIT_TOLD_MS = 60000 };
+
+/* So many commits take longer than that. */
+enum { DELAY_BEHIND = 32, DELAY_MS = 4 };
 
 /* The request that is on its way for a waiter. It outlives him when the session ends. */
 struct asking {
@@ -433,7 +436,7 @@ static void ask(struct waiter *w)
 
 /* On a hot lock, who has given it back asks for it again just when the next one, who was told that he has it, gives it
  * back in turn. If each got a write to the disk of its own, what all wait for would wait for what is in no hurry. So who
- * will have to wait, since somebody does already, is asked for together with the next request, or after DELAY_MS. (Not
+ * will have to wait behind many is asked for together with others after DELAY_MS, when it cannot be his turn yet. (Not
  * one who holds something: others may wait for that.) */
 static bool may_be_delayed(const struct waiter *w)
 {
@@ -448,7 +451,7 @@ static bool may_be_delayed(const struct waiter *w)
 	};
 
 	return w->lock.wait && !w->held && w->front->waiters->delay && want.session &&
-	       machine_lock_queues(replica_machine(replica), w->lock.inode, &want);
+	       machine_lock_ahead(replica_machine(replica), w->lock.inode, &want, DELAY_BEHIND) == DELAY_BEHIND;
 }
 
 static void delay(struct waiter *w)
@@ -614,8 +617,9 @@ void waiters_ask(struct front *f, fuse_req_t req, struct handle *h, uint64_t own
 		delay(w);
 		return;
 	}
+	if (lock->wait)
+		ask_delayed(f->waiters); /* who came first is asked for first */
 	ask(w);
-	ask_delayed(f->waiters);
 }
 
 /* ---- what the log brings ---- */

@@ -103,10 +103,17 @@ static struct lock lock_wanted(const struct lock_table *t, uint64_t inode, const
 	return l;
 }
 
-bool machine_lock_queues(struct machine *m, uint64_t inode, const struct lock_info *want)
+unsigned machine_lock_ahead(struct machine *m, uint64_t inode, const struct lock_info *want, unsigned count)
 {
 	struct lock l = lock_wanted(machine_lock_table(m), inode, want);
-	return l.file && !l.extends && lock_queue_before(lock_place(&l), &l, UINT64_MAX) != NULL;
+	const struct lock *before;
+	uint64_t below = UINT64_MAX;
+	unsigned found = 0;
+	while (l.file && !l.extends && found < count && (before = lock_queue_before(lock_place(&l), &l, below))) {
+		below = before->number;
+		found++;
+	}
+	return found;
 }
 
 bool machine_lock_conflict(struct machine *m, uint64_t inode, const struct lock_info *want, struct lock_info *out)

@@ -205,8 +205,8 @@ void machine_locks(struct machine *m, uint64_t inode, int (*each)(void *ctx, con
 /* F_GETLK: the first lock that keeps `want` (session, owner, kind, mode, start, end) from being granted;
  * false when none does. */
 bool machine_lock_conflict(struct machine *m, uint64_t inode, const struct lock_info *want, struct lock_info *out);
-/* Would `want` have to wait behind somebody who waits already? */
-bool machine_lock_queues(struct machine *m, uint64_t inode, const struct lock_info *want);
+/* How many who wait already are in the way of `want`, as far as `count`. */
+unsigned machine_lock_ahead(struct machine *m, uint64_t inode, const struct lock_info *want, unsigned count);
 struct lock_totals {
 	uint64_t holders, waiters;
 };

@@ -712,6 +712,15 @@ static void test_conflict_names_the_holder(void **state)
 	assert_true(machine_lock_conflict(f->machine, FILE_A, &want, &got)); /* a waiter before it */
 	assert_int_equal(got.owner, 5);
 	assert_int_equal(got.token, 0);
+	assert_int_equal(machine_lock_ahead(f->machine, FILE_A, &want, 16), 1);
+	range_as(f, 6, EX, 0, 0, true);
+	assert_int_equal(machine_lock_ahead(f->machine, FILE_A, &want, 16), 2);
+	assert_int_equal(machine_lock_ahead(f->machine, FILE_A, &want, 1), 1);
+	want.owner = 6; /* not in his own way */
+	assert_int_equal(machine_lock_ahead(f->machine, FILE_A, &want, 16), 1);
+	want.owner = 1; /* he has part of it */
+	want.end = 15;
+	assert_int_equal(machine_lock_ahead(f->machine, FILE_A, &want, 16), 0);
 }
 
 static int count_one(void *ctx, const struct lock_info *l)

@@ -564,97 +564,140 @@ static void assert_proposed(const struct world *w, int count)
 	assert_int_equal(proposed, count);
 }
 
-/* One has it, another waits: whoever comes then has time, and is asked for with the next request, behind it. */
-static void queue_of_two(struct world *w, struct handle **holder, struct fuse_req *reqs)
+enum { QUEUE = 32, LATE = QUEUE + 1 };
+
+/* One has it, many wait: whoever comes then has time. */
+static struct fuse_req *long_queue(struct world *w, struct handle **holder)
 {
+	struct fuse_req *reqs = calloc(LATE + 1, sizeof *reqs);
+
+	assert_non_null(reqs);
+	w->crowd = reqs;
 	*holder = open_file(w);
 	lock(w, &reqs[0], *holder);
 	apply(w);
-	lock(w, &reqs[1], open_file(w));
-	assert_int_equal(apply(w), QUEUED);
-	lock(w, &reqs[2], open_file(w));
+	for (int i = 1; i <= QUEUE; i++) {
+		lock(w, &reqs[i], open_file(w));
+		assert_int_equal(apply(w), QUEUED);
+	}
+	lock(w, &reqs[LATE], open_file(w));
 	assert_proposed(w, 0);
+	return reqs;
 }
 
-static void test_who_waits_anyway_goes_with_the_next_request(void **state)
+static void test_who_waits_anyway_is_in_nobodys_way(void **state)
 {
 	struct world *w = *state;
-	struct fuse_req reqs[3], give;
 	struct handle *holder;
+	struct fuse_req *reqs = long_queue(w, &holder), give;
 
-	queue_of_two(w, &holder, reqs);
 	ask(w, &give, holder, LOCK_MODE_UNLOCK, false);
-	assert_proposed(w, 2);
+	assert_proposed(w, 1);
 	assert_int_equal(apply(w), OK);
 	assert_answer(&give, 0);
 	assert_answer(&reqs[1], 0);
+	run_until(w, NULL);
 	assert_int_equal(apply(w), QUEUED);
-	assert_false(reqs[2].answered);
-	assert_locks(w, 1, 1);
+	assert_false(reqs[LATE].answered);
+	assert_locks(w, 1, QUEUE);
+}
+
+/* Who came first is asked for first. */
+static void test_nobody_overtakes_who_is_delayed(void **state)
+{
+	struct world *w = *state;
+	uint64_t other = fixture_create(&w->replica.machine, INODE_LOCKS, "m", S_IFREG | 0666, false).inode;
+	struct handle *holder, *h = handle_new(w->front.handles, other, KIND_FILE, O_RDWR, 1);
+	struct fuse_req *reqs, next;
+
+	assert_non_null(h);
+	w->replica.sequence = w->replica.machine.sequence;
+	reqs = long_queue(w, &holder);
+	lock(w, &next, h);
+	assert_proposed(w, 2);
+	assert_int_equal(apply(w), QUEUED);
+	assert_false(next.answered);
+	assert_int_equal(apply(w), OK);
+	assert_answer(&next, 0);
+	assert_false(reqs[LATE].answered);
 }
 
 static void test_who_waits_anyway_does_not_wait_for_long(void **state)
 {
 	struct world *w = *state;
-	struct fuse_req reqs[3];
 	struct handle *holder;
 	uint64_t begin = uv_hrtime();
 
-	queue_of_two(w, &holder, reqs);
+	long_queue(w, &holder);
 	run_until(w, NULL);
 	assert_true(uv_hrtime() - begin < 1000000000u);
 	assert_int_equal(apply(w), QUEUED);
-	assert_locks(w, 1, 2);
+	assert_locks(w, 1, LATE);
 }
 
 static void test_delayed_and_interrupted(void **state)
 {
 	struct world *w = *state;
-	struct fuse_req reqs[3], give;
 	struct handle *holder;
+	struct fuse_req *reqs = long_queue(w, &holder), give;
 
-	queue_of_two(w, &holder, reqs);
-	interrupt(&reqs[2]);
-	assert_answer(&reqs[2], EINTR);
+	interrupt(&reqs[LATE]);
+	assert_answer(&reqs[LATE], EINTR);
 	ask(w, &give, holder, LOCK_MODE_UNLOCK, false);
 	assert_proposed(w, 1);
 	apply_all(w);
-	assert_locks(w, 1, 0);
+	assert_locks(w, 1, QUEUE - 1);
 }
 
 static void test_delayed_and_the_session_is_over(void **state)
 {
 	struct world *w = *state;
-	struct fuse_req reqs[3];
 	struct handle *holder;
 
-	queue_of_two(w, &holder, reqs);
+	long_queue(w, &holder);
 	lose_session(w);
 	new_session(w);
 	run_until(w, NULL);
-	assert_proposed(w, 2); /* the two who wait */
+	assert_proposed(w, LATE); /* all who wait */
 	apply_all(w);
-	assert_locks(w, 1, 1);
+	assert_locks(w, 1, QUEUE);
+}
+
+/* With few in front it could be his turn before. */
+static void test_behind_few_nobody_is_delayed(void **state)
+{
+	struct world *w = *state;
+	struct fuse_req reqs[QUEUE + 1];
+
+	for (int i = 0; i <= QUEUE; i++) {
+		lock(w, &reqs[i], open_file(w));
+		assert_proposed(w, 1);
+		apply(w);
+	}
+	assert_locks(w, 1, QUEUE);
 }
 
 /* What he has, others may wait for. */
 static void test_a_conversion_is_not_delayed(void **state)
 {
 	struct world *w = *state;
-	struct fuse_req reqs[4];
+	struct fuse_req *reqs = calloc(QUEUE + 3, sizeof *reqs);
 	struct handle *a = open_file(w), *b = open_file(w);
 
-	ask(w, &reqs[0], a, LOCK_MODE_SHARED, true);
-	ask(w, &reqs[1], b, LOCK_MODE_SHARED, true);
+	assert_non_null(reqs);
+	w->crowd = reqs;
+	ask(w, &reqs[QUEUE], a, LOCK_MODE_SHARED, true);
+	ask(w, &reqs[QUEUE + 1], b, LOCK_MODE_SHARED, true);
 	apply_all(w);
-	lock(w, &reqs[2], open_file(w));
-	assert_int_equal(apply(w), QUEUED);
-	lock(w, &reqs[3], a);
+	for (int i = 0; i < QUEUE; i++)
+		lock(w, &reqs[i], open_file(w));
+	apply_all(w);
+	lock(w, &reqs[QUEUE], a);
 	assert_proposed(w, 1);
 	assert_int_equal(apply(w), QUEUED);
-	ask(w, &reqs[1], b, LOCK_MODE_UNLOCK, false);
+	ask(w, &reqs[QUEUE + 1], b, LOCK_MODE_UNLOCK, false);
 	apply(w);
-	assert_answer(&reqs[2], 0);
+	assert_answer(&reqs[0], 0);
 }
 
 /* ---- a crowd ---- */
@@ -1181,10 +1224,12 @@ int main(void)
 		CASE(test_abandoned_and_granted),
 		CASE(test_the_next_request_is_kept_back),
 		CASE(test_kept_back_for_a_limited_time),
-		CASE(test_who_waits_anyway_goes_with_the_next_request),
+		CASE(test_who_waits_anyway_is_in_nobodys_way),
+		CASE(test_nobody_overtakes_who_is_delayed),
 		CASE(test_who_waits_anyway_does_not_wait_for_long),
 		CASE(test_delayed_and_interrupted),
 		CASE(test_delayed_and_the_session_is_over),
+		CASE(test_behind_few_nobody_is_delayed),
 		CASE(test_a_conversion_is_not_delayed),
 		CASE(test_a_crowd_is_abandoned),
 		CASE(test_refused),
