@@ -186,6 +186,7 @@ static void answer_place(const struct tree *t, struct answer *a, uint64_t place)
 
 static void fill(const struct gossip *g, struct answer *a, const Coordfs__GossipAsk *ask)
 {
+	a->bytes = 0;
 	coordfs__gossip_answer__init(&a->message);
 	a->message.incarnation = g->sync.incarnation;
 	a->message.round = ask->round;
@@ -202,7 +203,7 @@ static void fill(const struct gossip *g, struct answer *a, const Coordfs__Gossip
 void compare_take_ask(struct gossip *g, struct peer *p, const Coordfs__GossipAsk *ask)
 {
 	Coordfs__Gossip message = COORDFS__GOSSIP__INIT;
-	struct answer *a = ask->incarnation == g->sync.incarnation ? calloc(1, sizeof *a) : NULL;
+	struct answer *a = ask->incarnation == g->sync.incarnation ? malloc(sizeof *a) : NULL;
 
 	if (!a)
 		return; /* it asks again */

@@ -206,8 +206,8 @@ static struct node *changed_behind(const struct tree *t, const struct peer *p)
 
 struct parcel {
 	Coordfs__GossipRecord *records, **list;
-	char (*paths)[LIMIT_PATH_BYTES + 1];
-	size_t count, bytes;
+	char *paths; /* one behind the other */
+	size_t path_bytes, count, bytes;
 	uint64_t upto;
 	const struct node *last;
 };
@@ -225,7 +225,7 @@ static bool parcel_init(struct parcel *p)
 {
 	*p = (struct parcel){.records = calloc(PARCEL_COUNT, sizeof *p->records)};
 	p->list = calloc(PARCEL_COUNT, sizeof *p->list);
-	p->paths = calloc(PARCEL_COUNT, sizeof *p->paths);
+	p->paths = malloc(MESSAGE_BYTES + PARCEL_COUNT + LIMIT_PATH_BYTES + 1); /* the last record may be beyond */
 	if (p->records && p->list && p->paths)
 		return true;
 	parcel_fini(p);
@@ -246,7 +246,8 @@ static void parcel_add(struct parcel *p, const struct node *n)
 {
 	Coordfs__GossipRecord *r = &p->records[p->count];
 
-	peer_record(n, r, p->paths[p->count]);
+	peer_record(n, r, p->paths + p->path_bytes);
+	p->path_bytes += r->path.len + 1;
 	p->list[p->count++] = r;
 	p->bytes += r->path.len + r->state.len + 16;
 	p->upto = n->version;
