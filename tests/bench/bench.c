@@ -168,7 +168,7 @@ static const struct row *row_find(const struct bench *bench, const char *name, u
 
 /* ---- goals ------------------------------------------------------------------------------------------------------ */
 
-static void goal_latency(const struct bench *bench, const char *name, const char *operation)
+static void goal_latency(const struct bench *bench, const char *name, const char *operation, double wanted)
 {
 	const struct row *row = row_find(bench, operation, 1);
 
@@ -181,7 +181,7 @@ static void goal_latency(const struct bench *bench, const char *name, const char
 		.limit = row_limit_us(row),
 		.ratio = row_latency_ratio(row),
 		.quiet = row_latency_quiet(row),
-		.wanted = 1.3,
+		.wanted = wanted,
 	});
 }
 
@@ -341,8 +341,9 @@ static void report_goals(struct bench *bench)
 	if (listed && measure_list(bench->options, &list) != 0)
 		bench->failed = true;
 	report_goals_head();
-	goal_latency(bench, "committed write on an open handle, p50, 1 client", OPERATION_ADD);
-	goal_latency(bench, "strong read on an open handle, p50, 1 client", OPERATION_READ);
+	goal_latency(bench, "committed write on an open handle, p50, 1 client", OPERATION_ADD, 1.3);
+	goal_latency(bench, "strong read on an open handle, p50, 1 client", OPERATION_READ, 1.3);
+	goal_latency(bench, "transaction of ten writes, p50, 1 client", OPERATION_TRANSACTION, 1.5);
 	goal_rates(bench);
 	goal_locks(bench);
 	if (list.median > 0)

@@ -1,5 +1,5 @@
 /*
- * The operations of counters/, and the transaction of one addition.
+ * The operations of counters/, and the transactions of one addition and of ten.
  *
  * All clients work on one counter. Who adds, writes as `echo +1 >&3` does: write(2), so that the handle's offset moves
  * on. The sum is checked by the caller; who reads, checks that it reads the number that nobody is changing.
@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+#define TEN 10u
 
 static void sum_path(const struct place *place, char path[PATH_MAX])
 {
@@ -188,24 +190,64 @@ static int open_transaction(struct client *client)
 	return 0;
 }
 
-/* What is inside is staged by the path of the tree, and so seen by the sum's check. */
-static int transact(struct client *client)
+static int commit(struct client *client)
 {
-	if (mkdir(client->path, 0777) != 0)
-		return -1;
-	snprintf(client->other, PATH_MAX, "%.2000s/counters/%s-sum", client->path, client->place->stem);
-	if (write_to(client->other, 0, "+1\n") != 0)
-		return -1;
 	snprintf(client->other, PATH_MAX, "%.2000s/ctl", client->path);
 	if (write_to(client->other, 0, "commit\n") != 0)
 		return -1;
 	return rmdir(client->path);
 }
 
+/* What is inside is staged by the path of the tree, and so seen by the sum's check. */
+static int transact(struct client *client)
+{
+	if (mkdir(client->path, 0777) != 0)
+		return -1;
+	snprintf(client->other, PATH_MAX, "%.2000s/counters/%s-sum", client->path, client->place->stem);
+	return write_to(client->other, 0, "+1\n") == 0 ? commit(client) : -1;
+}
+
+/* One of the ten counters of a client, as it is seen below `base`. */
+static void ten_path(const struct client *client, const char *base, unsigned int i, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%.2000s/counters/%s-ten-%u-%u", base, client->place->stem, client->id, i);
+}
+
+static int open_ten(struct client *client)
+{
+	for (unsigned int i = 0; i < TEN; i++) {
+		ten_path(client, client->place->dir, i, client->other);
+		if (write_to(client->other, O_CREAT | O_TRUNC, "0\n") != 0)
+			return -1;
+	}
+	return open_transaction(client);
+}
+
+static int transact_ten(struct client *client)
+{
+	if (mkdir(client->path, 0777) != 0)
+		return -1;
+	for (unsigned int i = 0; i < TEN; i++) {
+		ten_path(client, client->path, i, client->other);
+		if (write_to(client->other, 0, "+1\n") != 0)
+			return -1;
+	}
+	return commit(client);
+}
+
 /* Left over when a step failed. */
 static void close_transaction(struct client *client)
 {
 	rmdir(client->path);
+}
+
+static void close_ten(struct client *client)
+{
+	close_transaction(client);
+	for (unsigned int i = 0; i < TEN; i++) {
+		ten_path(client, client->place->dir, i, client->other);
+		unlink(client->other);
+	}
 }
 
 const struct operation counter_operations[] = {
@@ -220,5 +262,6 @@ const struct operation counter_operations[] = {
 	{ .name = "stat", .one_file = true, .open = open_none, .step = stat_path },
 	{ .name = "transaction of one +1", .commits = 1, .adds = true, .open = open_transaction, .step = transact,
 	  .close = close_transaction },
+	{ .name = OPERATION_TRANSACTION, .commits = 1, .open = open_ten, .step = transact_ten, .close = close_ten },
 	{ .name = NULL },
 };

@@ -16,6 +16,7 @@ extern const struct operation file_operations[];
 #define OPERATION_HOT "flock pair, one file"
 #define OPERATION_HOT_BETWEEN "flock pair, one file, two mounts"
 #define OPERATION_HAND_OVER "flock handed over to another mount"
+#define OPERATION_TRANSACTION "transaction of ten +1"
 
 /* What a durable change costs at least: 4 KiB, O_DIRECT | O_DSYNC, onto blocks that the file has already. */
 extern const struct operation disk_operation;

@@ -77,6 +77,29 @@ t_the_view_stands_still() {
 	rmdir "$X/t"
 }
 
+# 256 MiB are kept of what others replace while somebody may still want to see it
+t_a_view_that_is_given_up() {
+	local i
+	echo 1 >"$C/old"
+	seq 200000 | head -c 1048576 >"$W/big"
+	cp "$W/big" "$F/big"
+	begin old
+	assert_content "$X/old/counters/old" '1\n'
+	for ((i = 0; i < 300; i++)); do
+		begin "v$i"
+		cp "$W/big" "$F/big"
+	done
+	assert_fails cat "$X/old/counters/old"
+	assert_eq "$(status old)" 'aborted too much was changed meanwhile: old versions are no longer kept'
+	assert_error transactions/old '*old versions are no longer kept*'
+	assert_fails commit old
+	assert_content "$X/v299/counters/old" '1\n'
+	cmp "$X/v299/files/big" "$W/big" || fail "the youngest view is torn"
+	assert_eq "$(status v299)" active
+	rmdir "$X"/*
+	rm "$F/big"
+}
+
 t_every_operation_is_staged() {
 	mkdir "$F/ops"
 	echo a >"$F/ops/gone"
