@@ -4,6 +4,9 @@
 # told can be: each object linearizable, what was acknowledged there, exactly once, one holder of a lock at a time, tokens
 # that only grow. At the end all members are the same to the byte.
 #
+# Beside them a client on each mount adds to an eventual and to a weak counter and reads them: what it reads never goes
+# back, not through a crash either, and in the end all read the same, which is what was acknowledged.
+#
 # HISTORY_SECONDS (25) of faults for each cluster, HISTORY_SEED (from the clock), HISTORY_CLIENTS (4) for each mount. A failure
 # prints the seed and the schedule, and keeps the history in TMPDIR.
 # shellcheck source=tests/system/lib.sh
@@ -231,6 +234,63 @@ faults() {
 	done
 }
 
+# ---- beside it, what is weak and what is eventual --------------------------------------------------------------------
+
+LEVELS='eventual weak'
+at() { echo "$LAB/$1/mnt/counters/$2"; }
+
+# beside HOST LEVEL: until $W/over is there; then counted-LEVEL-HOST has how many additions were acknowledged, and how
+# many others there may be
+beside() {
+	local n acknowledged=0 others=0
+	while [ ! -e "$W/over" ]; do
+		if echo +1 >"$(at "$1" "$2")"; then acknowledged=$((acknowledged + 1)); else others=$((others + 1)); fi
+		! read -r n <"$(at "$1" "$2")" || echo "$n" >>"$W/seen-$2-$1"
+		sleep 0.05
+	done 2>/dev/null
+	echo "$acknowledged $others" >"$W/counted-$2-$1"
+}
+
+has_level() { [ "$(timeout 10 "$OP" getxattr "$(at "$1" "$2")" user.coordfs.consistency)" = "$2" ]; }
+
+begin_beside() {
+	local level host
+	rm -f "$W/over" "$W"/seen-* "$W"/counted-*
+	for level in $LEVELS; do
+		touch "$(at h1 "$level")"
+		op setxattr "$(at h1 "$level")" user.coordfs.consistency "$level"
+		for host in "${hosts[@]}"; do wait_until 10 has_level "$host" "$level" || fail "$level is not seen at $host"; done
+		for host in "${hosts[@]}"; do beside "$host" "$level" & done
+	done
+}
+
+have_counted() { [ "$(find "$W" -name 'counted-*' | wc -l)" = $((2 * ${#hosts[@]})) ]; }
+
+# all_read LEVEL: the same value, which then is in $value
+all_read() {
+	local host values
+	values=$(for host in "${hosts[@]}"; do timeout 20 cat "$(at "$host" "$1")" || echo none; done | sort -u)
+	value=$values
+	[[ $values =~ ^[0-9]+$ ]]
+}
+
+# The load is over and all is healed.
+end_beside() {
+	local level host value acknowledged others
+	touch "$W/over"
+	wait_until 60 have_counted || broken "a client beside the load hangs"
+	for level in $LEVELS; do
+		for host in "${hosts[@]}"; do
+			sort -nc "$W/seen-$level-$host" || broken "$host read its $level counter going back"
+		done
+		read -r acknowledged others < <(cat "$W/counted-$level"-* | awk '{ a += $1; o += $2 } END { print a, o }')
+		wait_until 60 all_read "$level" || broken "the members do not agree on the $level counter: $value"
+		((value >= acknowledged && value <= acknowledged + others)) ||
+			broken "the $level counter is $value: $acknowledged additions were acknowledged, $others others may count"
+		echo "$level: $value; $acknowledged acknowledged, $others others; $(cat "$W/seen-$level"-* | wc -l) reads"
+	done
+}
+
 # ---- a cluster -----------------------------------------------------------------------------------------------------
 
 # states: the line with revision and hash of each member
@@ -266,6 +326,7 @@ cluster() {
 	mounts=()
 	for host in "${hosts[@]}"; do mounts+=("$host=$LAB/$host/mnt"); done
 	"$LOAD" --prepare --seconds 30 "$HISTORY" "${mounts[@]}"
+	begin_beside
 	note "begin"
 	"$LOAD" --clients "$HISTORY_CLIENTS" --seed "$HISTORY_SEED" --seconds $((HISTORY_SECONDS + 20)) "$HISTORY" "${mounts[@]}" >"$W/load" &
 	load=$!
@@ -275,6 +336,7 @@ cluster() {
 	cat "$W/load"
 	[ $status = 0 ] || broken "the load ended with $status"
 	note "the load is over"
+	end_beside
 	settle
 	check_history
 	lab down
