@@ -124,7 +124,7 @@ const char *engine_address(uint64_t member, char out[ENGINE_ADDRESS_BYTES]);
 void engine_stop(struct replica *r, void (*closed)(struct replica *r));
 /* Something failed that libraft cannot mend: stop and start again, soon. */
 void engine_break(struct replica *r, const char *why);
-/* Every TICK_MS while it is down or short of space. */
+/* Every REPLICA_TICK_MS while it is down or short of space. */
 void engine_tick(struct replica *r, uint64_t now_ms);
 bool engine_needs_tick(const struct replica *r);
 
@@ -398,13 +398,13 @@ struct replica {
 	uint64_t free_bytes, free_bytes_at_ms;
 };
 
-#define TICK_MS 100
+#define REPLICA_TICK_MS 100
 
 /* From the directory on: libraft, the session. */
 int replica_start(struct replica *r, char *error, size_t error_size);
 uint64_t replica_now_ms(const struct replica *r);
 uint64_t replica_boottime_ms(void);
-uint64_t replica_free_bytes(struct replica *r); /* at most TICK_MS old */
+uint64_t replica_free_bytes(struct replica *r); /* at most REPLICA_TICK_MS old */
 /* Let the loop call proposals_run soon, in this iteration if it can. */
 void replica_kick(struct replica *r);
 /* Something wants the tick. */

@@ -36,7 +36,7 @@ uint64_t replica_free_bytes(struct replica *r)
 {
 	uint64_t now = replica_now_ms(r);
 
-	if (!r->free_bytes_at_ms || now - r->free_bytes_at_ms >= TICK_MS) {
+	if (!r->free_bytes_at_ms || now - r->free_bytes_at_ms >= REPLICA_TICK_MS) {
 		r->free_bytes = directory_free_bytes(&r->directory);
 		r->free_bytes_at_ms = now;
 	}
@@ -310,7 +310,7 @@ static void on_tick(uv_timer_t *timer)
 void replica_wake(struct replica *r)
 {
 	if (r->handles && !uv_is_active((uv_handle_t *)&r->tick))
-		uv_timer_start(&r->tick, on_tick, TICK_MS, TICK_MS);
+		uv_timer_start(&r->tick, on_tick, REPLICA_TICK_MS, REPLICA_TICK_MS);
 }
 
 static void open_handles(struct replica *r)

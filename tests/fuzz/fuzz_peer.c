@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gossip/internal.h"
 #include "replica/internal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -153,6 +154,16 @@ static void unmake(void)
 	leader.directory[0] = '\0';
 }
 
+static void make_gossip_matter(Coordfs__Gossip *g)
+{
+	uint64_t own = leader.replica->gossip ? leader.replica->gossip->sync.incarnation : 0;
+
+	if (g->of_case == COORDFS__GOSSIP__OF_NEWS && g->news->version % 4)
+		g->news->your_incarnation = own;
+	else if (g->of_case == COORDFS__GOSSIP__OF_ASK && g->ask->round % 4)
+		g->ask->incarnation = own;
+}
+
 /* What would be ignored for its figures is given the right ones, by what it says itself. */
 static void make_it_matter(Coordfs__Envelope *e)
 {
@@ -162,6 +173,8 @@ static void make_it_matter(Coordfs__Envelope *e)
 		e->forward->term = now->term;
 	else if (e->of_case == COORDFS__ENVELOPE__OF_PROBE_RESULT && e->probe_result->nonce % 4)
 		e->probe_result->term = now->term;
+	else if (e->of_case == COORDFS__ENVELOPE__OF_GOSSIP)
+		make_gossip_matter(e->gossip);
 }
 
 static void feed(const uint8_t *data, size_t size)
