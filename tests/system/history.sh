@@ -242,13 +242,13 @@ at() { echo "$LAB/$1/mnt/counters/$2"; }
 # beside HOST LEVEL: until $W/over is there; then counted-LEVEL-HOST has how many additions were acknowledged, and how
 # many others there may be
 beside() {
-	local n acknowledged=0 others=0
+	local n acknowledged=0 doubtful=0
 	while [ ! -e "$W/over" ]; do
-		if echo +1 >"$(at "$1" "$2")"; then acknowledged=$((acknowledged + 1)); else others=$((others + 1)); fi
+		if echo +1 >"$(at "$1" "$2")"; then acknowledged=$((acknowledged + 1)); else doubtful=$((doubtful + 1)); fi
 		! read -r n <"$(at "$1" "$2")" || echo "$n" >>"$W/seen-$2-$1"
 		sleep 0.05
 	done 2>/dev/null
-	echo "$acknowledged $others" >"$W/counted-$2-$1"
+	echo "$acknowledged $doubtful" >"$W/counted-$2-$1"
 }
 
 has_level() { [ "$(timeout 10 "$OP" getxattr "$(at "$1" "$2")" user.coordfs.consistency)" = "$2" ]; }
@@ -276,18 +276,18 @@ all_read() {
 
 # The load is over and all is healed.
 end_beside() {
-	local level host value acknowledged others
+	local level host value acknowledged doubtful
 	touch "$W/over"
 	wait_until 60 have_counted || broken "a client beside the load hangs"
 	for level in $LEVELS; do
 		for host in "${hosts[@]}"; do
 			sort -nc "$W/seen-$level-$host" || broken "$host read its $level counter going back"
 		done
-		read -r acknowledged others < <(cat "$W/counted-$level"-* | awk '{ a += $1; o += $2 } END { print a, o }')
+		read -r acknowledged doubtful < <(cat "$W/counted-$level"-* | awk '{ a += $1; o += $2 } END { print a, o }')
 		wait_until 60 all_read "$level" || broken "the members do not agree on the $level counter: $value"
-		((value >= acknowledged && value <= acknowledged + others)) ||
-			broken "the $level counter is $value: $acknowledged additions were acknowledged, $others others may count"
-		echo "$level: $value; $acknowledged acknowledged, $others others; $(cat "$W/seen-$level"-* | wc -l) reads"
+		((value >= acknowledged && value <= acknowledged + doubtful)) ||
+			broken "the $level counter is $value: $acknowledged additions were acknowledged, $doubtful others may count"
+		echo "$level: $value; $acknowledged acknowledged, $doubtful others; $(cat "$W/seen-$level"-* | wc -l) reads"
 	done
 }
 

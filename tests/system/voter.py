@@ -9,7 +9,7 @@ import random
 import sys
 import time
 
-AGAIN = {errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.EINTR, errno.EIO}
+AGAIN = {errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.EINTR, errno.EIO, errno.ESTALE}
 GONE = {errno.ENOTCONN, errno.ECONNABORTED, errno.ENOENT, errno.ENOTDIR}  # the mount, until it is there again
 
 

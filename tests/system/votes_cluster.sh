@@ -98,7 +98,7 @@ fault() {
 # The answers of one round, "HOST SAID OUTCOME" a line.
 judge() {
 	local outcomes
-	[ "$(wc -l <"$1")" = 3 ] || fail "seed $seed, $1: not all have come to an end: $(cat "$1")"
+	[ "$(wc -l <"$1")" = 3 ] || fail "seed $seed, $1: not all have come to an end: $(cat "$1" "$W/voters")"
 	outcomes=$(cut -d ' ' -f 3 "$1" | sort -u)
 	[[ $outcomes = commit || $outcomes = abort ]] || fail "seed $seed, $1: $(tr '\n' ',' <"$1")"
 	[ "$outcomes" = abort ] || ! grep -qv ' yes commit$' "$1" || fail "seed $seed, $1: commit of $(tr '\n' ',' <"$1")"
