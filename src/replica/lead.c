@@ -262,17 +262,6 @@ static void barrier_done(struct raft_barrier *barrier, int status)
 	replica_kick(r);
 }
 
-static void settle(struct replica *r)
-{
-	if (!r->standing.leads || r->settled)
-		return;
-	r->settled = r->standing.alone || raft_commit_index(&r->engine.raft) > r->led_from_index;
-	if (r->settled || r->barrier_asked)
-		return;
-	r->barrier.data = r;
-	r->barrier_asked = raft_barrier(&r->engine.raft, &r->barrier, barrier_done) == 0;
-}
-
 static void tell_prober(struct replica *r)
 {
 	const struct raft_configuration *c = &r->engine.raft.configuration;
@@ -289,6 +278,21 @@ static void tell_prober(struct replica *r)
 		prober_set_commit(r->prober, raft_commit_index(&r->engine.raft));
 	prober_set(r->prober, &now);
 	free(voters);
+}
+
+/* The moment at which it counts may be seen from a tick as well as after a message: whoever sees it tells the prober,
+ * which would answer nobody for as long as this member leads. */
+static void settle(struct replica *r)
+{
+	if (!r->standing.leads || r->settled)
+		return;
+	r->settled = r->standing.alone || raft_commit_index(&r->engine.raft) > r->led_from_index;
+	if (r->settled)
+		tell_prober(r);
+	if (r->settled || r->barrier_asked)
+		return;
+	r->barrier.data = r;
+	r->barrier_asked = raft_barrier(&r->engine.raft, &r->barrier, barrier_done) == 0;
 }
 
 static void forget_told(struct replica *r)
@@ -369,7 +373,6 @@ static bool is_silent(struct replica *r, uint64_t leader)
 void lead_observe(struct replica *r)
 {
 	struct standing now;
-	bool was_settled = r->settled;
 
 	engine_standing(r, &now);
 	if (is_silent(r, now.leader))
@@ -379,8 +382,6 @@ void lead_observe(struct replica *r)
 	if (!r->engine.up)
 		return;
 	settle(r);
-	if (r->settled != was_settled)
-		tell_prober(r);
 	prober_set_commit(r->prober, raft_commit_index(&r->engine.raft));
 	take_own_requests(r);
 	reader_applied(r->reader, raft_last_applied(&r->engine.raft));

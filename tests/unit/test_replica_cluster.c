@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "replica/replica.h"
+#include "replica/internal.h"
 
 #define MEMBERS 5
 #define WAIT_MS 30000
@@ -423,6 +423,26 @@ static void test_leadership_moves(void **state)
 	assert_int_equal(change(c, &c->members[0], CLUSTER_LEAD, "nobody").code, ERR_NOT_FOUND);
 }
 
+/* A new leader whose first entry is committed may find that out at a tick. From then on it answers readers. */
+static void test_a_leader_that_settles_at_a_tick_answers(void **state)
+{
+	struct cluster *c = *state;
+	struct roles roles = {c, 3, 0};
+	struct leadership unsettled = {.leads = true};
+	struct replica *r;
+
+	form(c, 3);
+	assert_true(run_until(c, all_vote, &roles, WAIT_MS));
+	r = leader(c)->replica;
+	unsettled.term = r->standing.term;
+	r->settled = false;
+	prober_set(r->prober, &unsettled);
+	lead_tick(r, replica_boottime_ms());
+	assert_true(r->settled);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(barrier(c, &c->members[i]), OK);
+}
+
 static void test_members_come_and_go(void **state)
 {
 	struct cluster *c = *state;
@@ -533,6 +553,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_the_leader_goes_and_comes_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_majority, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leadership_moves, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_leader_that_settles_at_a_tick_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_members_come_and_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_all_stop_and_start_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_image_from_the_leader, setup, teardown),
