@@ -353,6 +353,7 @@ struct replica {
 	struct keeper *keeper;
 	struct holder holder;
 	struct standing standing; /* as last seen */
+	uint64_t unconfirmed_told_ms;
 	bool settled;		  /* it leads, and an entry of its term is committed */
 	uint64_t led_from_index;  /* the log's last index when it began to lead */
 	bool barrier_asked;

@@ -15,6 +15,8 @@
 #include "replica/internal.h"
 
 #define SILENT_ELECTIONS 3u
+#define UNCONFIRMED_MS 3000u
+#define UNCONFIRMED_AGAIN_MS 60000u
 #define VOTE_EXPIRY_MS 500u /* for those to be applied that were asked for, before the next are */
 #define VOTE_EXPIRY_COUNT 64u
 
@@ -462,11 +464,27 @@ static void renew(struct replica *r, uint64_t now_ms)
 		ask_leader(r, r->standing.leader, nonce, r->session);
 }
 
+/* Strong reads and renewals wait, though this member leads. */
+static void tell_unconfirmed(struct replica *r, uint64_t now_ms)
+{
+	struct probe_state state;
+	uint64_t ms = prober_waits_ms(r->prober, &state);
+
+	if (ms < UNCONFIRMED_MS || (r->unconfirmed_told_ms && now_ms - r->unconfirmed_told_ms < UNCONFIRMED_AGAIN_MS))
+		return;
+	r->unconfirmed_told_ms = now_ms;
+	log_line(r->log, LOG_LEVEL_WARNING,
+		 "for %llu s no majority has confirmed that this member leads, %zu of %zu voters have%s: strong reads wait",
+		 (unsigned long long)ms / 1000, state.answered, state.voters,
+		 state.settled ? "" : ", nothing of its term is committed");
+}
+
 void lead_tick(struct replica *r, uint64_t now_ms)
 {
 	proposals_tick(r->proposals, now_ms);
 	reader_tick(r->reader, now_ms);
 	prober_tick(r->prober, now_ms);
+	tell_unconfirmed(r, now_ms);
 	if (r->standing.leads && !r->settled)
 		settle(r);
 	if (r->net) {

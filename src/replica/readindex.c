@@ -39,6 +39,8 @@ struct prober {
 	bool active;  /* a round is under way */
 	uint64_t nonce, index; /* of the round */
 	uint64_t probed_ms, now_ms;
+	uint64_t asked_ms; /* the newest request; old ones are dropped, and asked again */
+	uint64_t idle_ms;  /* when nobody waited, or somebody was answered */
 	uint64_t rounds;
 };
 
@@ -183,6 +185,7 @@ static void go_on(struct prober *p)
 			return;
 		if (p->active) {
 			p->active = false;
+			p->idle_ms = p->now_ms;
 			answer_all(p, &p->asked, p->index, OK);
 		}
 		if (p->active || !p->waiting.first)
@@ -250,6 +253,9 @@ void prober_request(struct prober *p, uint64_t from, uint64_t nonce, uint64_t se
 		p->port.answer(p->port.ctx, from, nonce, session, 0, ERR_NO_QUORUM);
 		return;
 	}
+	if (p->count == 0 && now_ms - p->asked_ms > REQUEST_MS)
+		p->idle_ms = now_ms;
+	p->asked_ms = now_ms;
 	if (p->count >= PROBER_REQUESTS_MAX || !(q = malloc(sizeof *q)))
 		return;
 	*q = (struct request){.from = from, .nonce = nonce, .session = session, .since_ms = now_ms};
@@ -296,6 +302,14 @@ void prober_tick(struct prober *p, uint64_t now_ms)
 	if (p->active && (now_ms - p->probed_ms >= PROBE_AGAIN_MS || !all_asked(p)))
 		probe_rest(p);
 	go_on(p);
+}
+
+uint64_t prober_waits_ms(const struct prober *p, struct probe_state *out)
+{
+	*out = (struct probe_state){.settled = p->settled, .voters = p->voter_count};
+	for (size_t i = 0; i < p->voter_count; i++)
+		out->answered += p->voters[i].answered || p->voters[i].id == p->self;
+	return p->leads && p->count && p->now_ms > p->idle_ms ? p->now_ms - p->idle_ms : 0;
 }
 
 bool prober_busy(const struct prober *p)

@@ -57,6 +57,12 @@ void prober_result(struct prober *p, uint64_t voter, uint64_t nonce, uint64_t te
  * older than REQUEST_MS is dropped without an answer (whoever asked asks again). */
 void prober_tick(struct prober *p, uint64_t now_ms);
 bool prober_busy(const struct prober *p);
+/* For how long somebody waits and nobody was answered; and why, for people. */
+struct probe_state {
+	bool settled;
+	size_t voters, answered; /* in this round */
+};
+uint64_t prober_waits_ms(const struct prober *p, struct probe_state *out);
 uint64_t prober_rounds(const struct prober *p); /* since it was made, for metrics */
 
 /* ---- the reader's half ---- */

@@ -269,6 +269,25 @@ static void test_probes_again(void **state)
 	assert_int_equal(last_answer(l)->nonce, 44);
 }
 
+/* Requests that are dropped and asked again count on. */
+static void test_how_long_somebody_waits(void **state)
+{
+	struct leader *l = *state;
+	struct probe_state why;
+
+	assert_int_equal(prober_waits_ms(l->p, &why), 0);
+	for (uint64_t now = 10000; now <= 20000; now += 1000) {
+		prober_request(l->p, 9, now, 0, now);
+		prober_tick(l->p, now);
+		assert_int_equal(prober_waits_ms(l->p, &why), now - 10000);
+	}
+	assert_int_equal(why.voters, 3);
+	assert_int_equal(why.answered, 1);
+	assert_true(why.settled);
+	prober_result(l->p, 3, nonce_of_round(l), TERM, 20001);
+	assert_int_equal(prober_waits_ms(l->p, &why), 0);
+}
+
 static void test_voters_change(void **state)
 {
 	struct leader *l = *state;
@@ -555,6 +574,7 @@ int main(void)
 		LEADER(test_deposed),
 		LEADER(test_another_term),
 		LEADER(test_probes_again),
+		LEADER(test_how_long_somebody_waits),
 		LEADER(test_voters_change),
 		LEADER(test_requests_are_bounded),
 		READER(test_waits_until_applied),
