@@ -594,6 +594,26 @@ static struct waiter *waiter_new(struct front *f, fuse_req_t req, struct handle 
 	return w;
 }
 
+/* To propose anything may show that the session is over: then he was answered, or is to be asked for in the next one. */
+static void begin(struct waiter *w)
+{
+	struct front *f = w->front;
+	uint64_t epoch = f->epoch;
+
+	if (!is_unlock(w))
+		owed_before_lock(f, w->lock.inode, w->lock.owner);
+	if (f->epoch != epoch)
+		return;
+	if (may_be_delayed(w)) {
+		delay(w);
+		return;
+	}
+	if (w->lock.wait)
+		ask_delayed(f->waiters); /* who came first is asked for first */
+	if (f->epoch == epoch)
+		ask(w);
+}
+
 void waiters_ask(struct front *f, fuse_req_t req, struct handle *h, uint64_t owner, const Coordfs__LockRequest *lock)
 {
 	struct waiter *w;
@@ -611,15 +631,7 @@ void waiters_ask(struct front *f, fuse_req_t req, struct handle *h, uint64_t own
 	}
 	if (lock->wait)
 		fuse_req_interrupt_func(req, on_interrupt, w);
-	if (lock->mode != LOCK_MODE_UNLOCK)
-		owed_before_lock(f, w->lock.inode, owner);
-	if (may_be_delayed(w)) {
-		delay(w);
-		return;
-	}
-	if (lock->wait)
-		ask_delayed(f->waiters); /* who came first is asked for first */
-	ask(w);
+	begin(w);
 }
 
 /* ---- what the log brings ---- */
