@@ -166,7 +166,7 @@ static bool set_options(struct link *l, void *dealer, bool is_ipv6)
 	return socket_set_common(dealer, is_ipv6) && socket_set_heartbeat(dealer, l->net->heartbeat_ms) &&
 	       socket_set(dealer, ZMQ_IMMEDIATE, 1) &&
 	       socket_set(dealer, ZMQ_SNDHWM, QUEUE_MESSAGES) &&
-	       socket_set(dealer, ZMQ_RCVHWM, 1) && /* nobody answers on it */
+	       socket_set(dealer, ZMQ_RCVHWM, 0) && /* what must not come must not stop its reading either: see link_tick */
 	       socket_set(dealer, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
 	       socket_set(dealer, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MS_MAX) &&
 	       socket_set_bytes(dealer, ZMQ_ROUTING_ID, l->routing_id, l->routing_id_size) &&
@@ -345,11 +345,27 @@ static void take_event(struct link *l, const struct monitor_event *e, uint64_t n
 	}
 }
 
+/* No member sends anything this way. */
+static bool was_talked_to(struct link *l)
+{
+	uint8_t byte;
+	if (!l->dealer || zmq_recv(l->dealer, &byte, 1, ZMQ_DONTWAIT) < 0)
+		return false;
+	refusal_note(l->net, REFUSED_UNREACHABLE, l->text, "no connection: it talks, where a member only listens");
+	return true;
+}
+
+/* With a full queue the reading would stop, and libzmq 4.3.4 would end the process when the connection then broke
+ * (socket_set_heartbeat): so the queue is never full, and who puts anything into it is not talked to for a while. */
 void link_tick(struct link *l, uint64_t now_ms)
 {
 	struct monitor_event e;
 	while (l->monitor && monitor_next(l->monitor, &e))
 		take_event(l, &e, now_ms);
+	if (was_talked_to(l)) {
+		disconnect(l);
+		l->since_ms = now_ms;
+	}
 	if (l->dealer)
 		socket_is_writable(l->dealer); /* so that it does what is to be done after a disconnection */
 	send_waiting(l);

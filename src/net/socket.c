@@ -39,13 +39,17 @@ bool socket_is_writable(void *socket)
  *
  * For sockets that only send. Each ping says after which silence the other side is to give up, so the receiving one
  * needs none of its own, and must not have them: when its queue was full as the connection broke, libzmq 4.3.4 pings
- * into the broken connection and ends the process (stream_engine_base.cpp: Assertion failed: !_io_error). */
+ * into the broken connection and ends the process (stream_engine_base.cpp: Assertion failed: !_io_error).
+ *
+ * While a message waits for room in the kernel there is no ping, and so no end of patience. Then only TCP notices, which
+ * tries again ever more rarely: after a cut of half a minute, for as long again. Hence TCP_MAXRT: for so long what was
+ * sent may be unacknowledged (TCP_USER_TIMEOUT, tcp(7)). */
 bool socket_set_heartbeat(void *socket, unsigned heartbeat_ms)
 {
 	int silence_ms = heartbeat_ms * 3 > SILENCE_MS_MIN ? (int)heartbeat_ms * 3 : SILENCE_MS_MIN;
 	return socket_set(socket, ZMQ_HEARTBEAT_IVL, (int)heartbeat_ms) &&
 	       socket_set(socket, ZMQ_HEARTBEAT_TIMEOUT, silence_ms) &&
-	       socket_set(socket, ZMQ_HEARTBEAT_TTL, silence_ms);
+	       socket_set(socket, ZMQ_HEARTBEAT_TTL, silence_ms) && socket_set(socket, ZMQ_TCP_MAXRT, silence_ms);
 }
 
 bool socket_set_common(void *socket, bool is_ipv6)
