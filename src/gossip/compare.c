@@ -101,7 +101,8 @@ void compare_run(struct gossip *g, struct peer *p, uint64_t now_ms)
 		return;
 	}
 	c->ends = true;
-	sync_arrive(g, p, 0, c->version, c->round);
+	if (!sync_arrive(g, p, 0, c->version, c->round))
+		c->ends = false; /* no memory: later */
 }
 
 void compare_consider(struct gossip *g, struct peer *p, const Coordfs__GossipNews *news)
@@ -247,6 +248,8 @@ static bool is_known(const struct tree *t, uint64_t place, uint64_t hash)
 
 static bool take_places(const struct tree *t, struct compare *c, const Coordfs__GossipRange *r)
 {
+	if (r->places.len > 2 * NAMED_MAX * sizeof(uint64_t))
+		return true;
 	for (size_t i = 0; i + 2 <= r->places.len / sizeof(uint64_t); i += 2)
 		if (!is_known(t, number_at(&r->places, i), number_at(&r->places, i + 1)) &&
 		    !add(&c->places, number_at(&r->places, i)))

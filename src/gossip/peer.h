@@ -59,7 +59,7 @@ void peer_record(const struct node *n, Coordfs__GossipRecord *r, char path[]);
 int sync_take_record(struct gossip *g, const struct peer *p, const Coordfs__GossipRecord *r);
 /* When what was taken by now is on the disk, and p had everything up to since: it has everything up to upto. round: and
  * that comparison is at its end. */
-void sync_arrive(struct gossip *g, const struct peer *p, uint64_t since, uint64_t upto, uint64_t round);
+bool sync_arrive(struct gossip *g, const struct peer *p, uint64_t since, uint64_t upto, uint64_t round);
 
 /* ---- compare.c ---- */
 

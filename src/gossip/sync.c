@@ -599,17 +599,20 @@ static void on_arrived(void *ctx, int code)
 	free(a);
 }
 
-void sync_arrive(struct gossip *g, const struct peer *p, uint64_t since, uint64_t upto, uint64_t round)
+bool sync_arrive(struct gossip *g, const struct peer *p, uint64_t since, uint64_t upto, uint64_t round)
 {
 	struct arrival *a = malloc(sizeof *a);
 
 	if (!a)
-		return; /* it is told again */
+		return false;
 	*a = (struct arrival){g, p->id, p->incarnation, since, upto, round};
-	if (batch_is_idle(g))
+	if (batch_is_idle(g)) {
 		on_arrived(a, 0);
-	else if (batch_wait(g, on_arrived, a))
+	} else if (batch_wait(g, on_arrived, a)) {
 		free(a);
+		return false;
+	}
+	return true;
 }
 
 static void take_records(struct gossip *g, struct peer *p, const Coordfs__GossipRecords *r)
@@ -626,7 +629,7 @@ static void take_records(struct gossip *g, struct peer *p, const Coordfs__Gossip
 	for (size_t i = 0; i < r->n_records && rc != ERR_NO_MEMORY; i++)
 		rc = sync_take_record(g, p, r->records[i]);
 	if (rc != ERR_NO_MEMORY)
-		sync_arrive(g, p, r->since, r->upto, 0);
+		sync_arrive(g, p, r->since, r->upto, 0); /* or it is told again */
 }
 
 void gossip_receive(struct gossip *g, uint64_t from, const Coordfs__Envelope *e)
