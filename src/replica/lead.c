@@ -270,8 +270,10 @@ static void tell_prober(struct replica *r)
 	struct leadership now = {.leads = r->standing.leads, .settled = r->settled, .term = r->standing.term};
 	uint64_t *voters = r->engine.up ? calloc(c->n + 1, sizeof *voters) : NULL; /* else it is freed */
 
-	if (!voters) /* it answers nobody for now */
+	if (!voters) { /* it answers nobody for now, and is told again */
 		now.leads = false;
+		r->configuration_seen[0] = UINT64_MAX;
+	}
 	for (unsigned i = 0; voters && i < c->n; i++)
 		if (c->servers[i].role == RAFT_VOTER)
 			voters[now.voter_count++] = c->servers[i].id;

@@ -39,7 +39,8 @@ struct prober {
 	bool active;  /* a round is under way */
 	uint64_t nonce, index; /* of the round */
 	uint64_t probed_ms, now_ms;
-	uint64_t asked_ms; /* the newest request; old ones are dropped, and asked again */
+	uint64_t asked_ms; /* the newest request */
+	bool has_dropped;  /* old ones, which are asked again, since somebody was answered */
 	uint64_t idle_ms;  /* when nobody waited, or somebody was answered */
 	uint64_t rounds;
 };
@@ -186,6 +187,7 @@ static void go_on(struct prober *p)
 		if (p->active) {
 			p->active = false;
 			p->idle_ms = p->now_ms;
+			p->has_dropped = false;
 			answer_all(p, &p->asked, p->index, OK);
 		}
 		if (p->active || !p->waiting.first)
@@ -253,7 +255,7 @@ void prober_request(struct prober *p, uint64_t from, uint64_t nonce, uint64_t se
 		p->port.answer(p->port.ctx, from, nonce, session, 0, ERR_NO_QUORUM);
 		return;
 	}
-	if (p->count == 0 && now_ms - p->asked_ms > REQUEST_MS)
+	if (p->count == 0 && (!p->has_dropped || now_ms - p->asked_ms > REQUEST_MS))
 		p->idle_ms = now_ms;
 	p->asked_ms = now_ms;
 	if (p->count >= PROBER_REQUESTS_MAX || !(q = malloc(sizeof *q)))
@@ -287,6 +289,7 @@ static void drop_old(struct prober *p, struct requests *list)
 		list->first = q->next;
 		free(q);
 		p->count--;
+		p->has_dropped = true;
 	}
 	if (!list->first)
 		requests_clear(list);

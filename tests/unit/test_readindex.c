@@ -286,6 +286,11 @@ static void test_how_long_somebody_waits(void **state)
 	assert_true(why.settled);
 	prober_result(l->p, 3, nonce_of_round(l), TERM, 20001);
 	assert_int_equal(prober_waits_ms(l->p, &why), 0);
+	prober_result(l->p, 3, nonce_of_round(l), TERM, 20002);
+	assert_false(prober_busy(l->p));
+	prober_request(l->p, 9, 1, 0, 22000); /* what was answered does not count */
+	prober_tick(l->p, 22500);
+	assert_int_equal(prober_waits_ms(l->p, &why), 500);
 }
 
 static void test_voters_change(void **state)
