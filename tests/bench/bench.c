@@ -343,6 +343,8 @@ static void report_goals(struct bench *bench)
 	report_goals_head();
 	goal_latency(bench, "committed write on an open handle, p50, 1 client", OPERATION_ADD, 1.3);
 	goal_latency(bench, "strong read on an open handle, p50, 1 client", OPERATION_READ, 1.3);
+	goal_latency(bench, "eventual write on an open handle, p50, 1 client", OPERATION_EVENTUAL_ADD, 1.3);
+	goal_latency(bench, "weak read on an open handle, p50, 1 client", OPERATION_WEAK_READ, 1.2);
 	goal_latency(bench, "transaction of ten writes, p50, 1 client", OPERATION_TRANSACTION, 1.5);
 	goal_rates(bench);
 	goal_locks(bench);

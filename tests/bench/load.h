@@ -63,6 +63,7 @@ struct operation {
 	unsigned int clients; /* only with so many; 0: with any number */
 	bool between;	      /* two mounts: every second client works on the place's other one */
 	bool to_commit;	      /* is compared with one commit, too */
+	bool local;	      /* needs no other member */
 	bool adds;	      /* each step adds one to the counter PLACE/counters/STEM */
 
 	/* Each returns 0, or -1 with errno. close comes after open, also if that failed, and may be NULL. */

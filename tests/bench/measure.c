@@ -189,8 +189,11 @@ static int tree_slice(struct row *row, struct load *load, const struct plan *pla
 static int disk_slice(struct row *row, struct load *load, const struct plan *plan, struct slice *slice)
 {
 	const struct place *place = &plan->places[DISK];
+	unsigned int clients = row->clients;
 
-	*slice = load_run(load, &disk_operation, place, row->clients == 1 ? plan->writers : row->clients, plan->seconds / 2);
+	if (row->clients == 1)
+		clients = row->operation->local ? 1 : plan->writers;
+	*slice = load_run(load, &disk_operation, place, clients, plan->seconds / 2);
 	return slice_check(row, place, slice);
 }
 
@@ -257,7 +260,7 @@ int row_measure(struct row *row, struct load *load, const struct plan *plan, con
 	memset(row, 0, sizeof *row);
 	row->operation = operation;
 	row->clients = clients;
-	row->trips = clients == 1 ? plan->trips : 0;
+	row->trips = clients == 1 && !operation->local ? plan->trips : 0;
 	for (unsigned int round = 0; round < plan->rounds; round++)
 		if (round_measure(row, load, plan, round) != 0)
 			return -1;

@@ -23,9 +23,10 @@ static void sum_path(const struct place *place, char path[PATH_MAX])
 	snprintf(path, PATH_MAX, "%s/counters/%s-sum", place->dir, place->stem);
 }
 
-static void eventual_path(const struct place *place, char path[PATH_MAX])
+/* level: eventual or weak */
+static void level_path(const struct place *place, const char *level, char path[PATH_MAX])
 {
-	snprintf(path, PATH_MAX, "%s/counters/%s-eventual", place->dir, place->stem);
+	snprintf(path, PATH_MAX, "%s/counters/%s-%s", place->dir, place->stem, level);
 }
 
 /* A number, a newline, and nothing else. */
@@ -72,7 +73,9 @@ void counter_remove(const struct place *place)
 
 	sum_path(place, path);
 	unlink(path);
-	eventual_path(place, path);
+	level_path(place, "eventual", path);
+	unlink(path);
+	level_path(place, "weak", path);
 	unlink(path);
 }
 
@@ -121,24 +124,34 @@ static int add_handle(struct client *client)
 }
 
 /* What it is compared with knows no levels. */
-static int make_eventual(const char *path)
+static int set_level(const char *path, const char *level)
 {
-	static const char level[] = "eventual", name[] = "user.coordfs.consistency";
+	static const char name[] = "user.coordfs.consistency";
 
 	if (getxattr(path, name, NULL, 0) < 0)
 		return 0;
-	return setxattr(path, name, level, sizeof level - 1, 0);
+	return setxattr(path, name, level, strlen(level), 0);
+}
+
+static int open_level(struct client *client, const char *level)
+{
+	level_path(client->place, level, client->path);
+	client->fd = open(client->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	if (client->fd < 0 || set_level(client->path, level) != 0)
+		return -1;
+	close(client->fd);
+	client->fd = open(client->path, O_RDWR | O_CLOEXEC);
+	return client->fd < 0 ? -1 : value_read(client->fd, &client->expected);
 }
 
 static int open_eventual(struct client *client)
 {
-	eventual_path(client->place, client->path);
-	client->fd = open(client->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-	if (client->fd < 0 || make_eventual(client->path) != 0)
-		return -1;
-	close(client->fd);
-	client->fd = open(client->path, O_RDWR | O_CLOEXEC);
-	return client->fd < 0 ? -1 : 0;
+	return open_level(client, "eventual");
+}
+
+static int open_weak(struct client *client)
+{
+	return open_level(client, "weak");
 }
 
 /* As the shell does for `echo +1 > f`. */
@@ -253,11 +266,12 @@ static void close_ten(struct client *client)
 const struct operation counter_operations[] = {
 	{ .name = OPERATION_ADD, .commits = 1, .one_file = true, .adds = true, .open = open_handle, .step = add_handle,
 	  .close = close_handle },
-	{ .name = "eventual counter +1, open handle", .commits = 1, .one_file = true, .open = open_eventual,
+	{ .name = OPERATION_EVENTUAL_ADD, .commits = 1, .local = true, .one_file = true, .open = open_eventual,
 	  .step = add_handle, .close = close_handle },
 	{ .name = "counter +1, open + write + close", .commits = 1, .one_file = true, .adds = true, .open = open_none,
 	  .step = add_path },
 	{ .name = OPERATION_READ, .one_file = true, .open = open_handle, .step = read_handle, .close = close_handle },
+	{ .name = OPERATION_WEAK_READ, .local = true, .one_file = true, .open = open_weak, .step = read_handle, .close = close_handle },
 	{ .name = "counter read, open + read + close", .one_file = true, .open = open_none, .step = read_path },
 	{ .name = "stat", .one_file = true, .open = open_none, .step = stat_path },
 	{ .name = "transaction of one +1", .commits = 1, .adds = true, .open = open_transaction, .step = transact,

@@ -16,6 +16,8 @@ extern const struct operation file_operations[];
 #define OPERATION_HOT "flock pair, one file"
 #define OPERATION_HOT_BETWEEN "flock pair, one file, two mounts"
 #define OPERATION_HAND_OVER "flock handed over to another mount"
+#define OPERATION_EVENTUAL_ADD "eventual counter +1, open handle"
+#define OPERATION_WEAK_READ "weak counter read, open handle"
 #define OPERATION_TRANSACTION "transaction of ten +1"
 
 /* What a durable change costs at least: 4 KiB, O_DIRECT | O_DSYNC, onto blocks that the file has already. */
