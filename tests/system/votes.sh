@@ -160,11 +160,12 @@ t_information() {
 }
 
 t_waiting() {
-	local pid
+	local pid outcome_pid
 	vote_of wait a
 	cat "$MNT/.wait/votes/wait/prepare" >"$W/prepare" &
 	pid=$!
 	cat "$MNT/.wait/votes/wait/outcome" >"$W/outcome" &
+	outcome_pid=$! # the <(…) of assert_content would be the next one
 	assert_eq "$(timeout 0.3 cat "$MNT/.wait/votes/wait/precommit"; echo $?)" 124
 	[ ! -s "$W/prepare" ] || fail "it did not wait"
 	echo prepare >"$V/wait/ctl"
@@ -172,7 +173,7 @@ t_waiting() {
 	assert_content "$W/prepare" 'prepare\n'
 	[ ! -s "$W/outcome" ] || fail "it did not wait"
 	echo yes >"$V/wait/participants/a/vote"
-	wait $!
+	wait $outcome_pid
 	assert_content "$W/outcome" 'commit\n'
 	for file in prepare precommit outcome; do assert_eq "$(cat "$MNT/.wait/votes/wait/$file")" commit; done
 	vote_of give-up a
